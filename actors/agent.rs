@@ -1,0 +1,68 @@
+//! Who answers: the part of the configuration that an engine is given.
+//!
+//! It refuses to know where it was configured, and how any provider spells it.
+
+use std::time::Duration;
+
+use tandem_wire::openai::session::Effort;
+
+/// One agent. Shared by all its calls, never changed in place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Agent {
+    pub name: String,
+    pub instructions: String,
+    /// What the agent opens the call with; empty lets the caller speak first.
+    pub greeting: String,
+    pub voice: String,
+    /// ISO 639-1, for transcription; empty leaves it to the provider.
+    pub language: String,
+    pub model: String,
+    /// Model that transcribes the caller; empty for none.
+    pub transcription_model: String,
+    pub turn_detection: TurnDetection,
+    pub noise_reduction: Option<NoiseReduction>,
+    /// For models that reason; others reject it.
+    pub reasoning_effort: Option<Effort>,
+    /// Per response; absent leaves it unlimited.
+    pub output_tokens_max: Option<u32>,
+    /// What the agent is asked to say when the call has reached its length, or the caller has fallen silent.
+    pub farewell: String,
+}
+
+/// How the provider tells that the caller has finished.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TurnDetection {
+    pub kind: TurnDetectionKind,
+    /// Whether the provider itself stops its response when the caller speaks; if not, we cancel it.
+    pub interrupt_response: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum TurnDetectionKind {
+    ServerVad {
+        /// 0 to 1; higher needs louder speech.
+        threshold: f64,
+        prefix_padding: Duration,
+        silence: Duration,
+        /// Prompts a caller who stays silent so long; the provider allows 5 to 30 s.
+        idle_timeout: Option<Duration>,
+    },
+    SemanticVad {
+        eagerness: Eagerness,
+    },
+}
+
+/// How long semantic turn detection waits at most: 8, 4 or 2 s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Eagerness {
+    Low,
+    Medium,
+    High,
+    Auto,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoiseReduction {
+    NearField,
+    FarField,
+}

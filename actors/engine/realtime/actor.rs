@@ -1,0 +1,405 @@
+//! The realtime engine as an actor: provider socket <-> frames.
+//!
+//! - Owner: the call, which redials once when it dies.
+//! - In: provider events (`add_stream`), caller frames (lane), [`EngineCommand`].
+//! - Out: agent frames (lane), provider events (written from the handler), [`FromEngine`].
+//! - When full: a provider that does not read has caller audio shed, counted; a full agent lane ends the response.
+//! - When it dies: caller audio waits in its lane for the successor.
+//!
+//! It refuses to decide: [`Session`] does, and this carries it out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
+use bytestring::ByteString;
+use tandem_media::frame::{G711Frame, Pcm24Frame};
+use tandem_media::pcm::{PcmBytes, pcm_to_bytes};
+use tandem_wire::audio;
+use tandem_wire::openai::client;
+use tandem_wire::openai::server::{AudioDelta, ServerEvent};
+use tandem_wire::openai::{ClientEvent, Dialect};
+use tokio::time::Instant;
+
+use super::session::{Effect, Session};
+use crate::engine::{AudioChoice, Begin, EngineAudio, EngineWiring};
+use crate::kit::lane::LaneReady;
+use crate::kit::writer::{Urgency, WriteError, Writer};
+use crate::messages::{AgentAudio, EngineAccount, EngineCommand, EngineFact, FailureKind, FromEngine, Tag};
+use crate::ports::{DialError, EngineDialer, Outgoing, Socket, SocketItem};
+
+/// Frames joined into one append when several wait, as after the provider's handshake: 10 x 20 ms. In real time it
+/// is one frame, one append: waiting for a second would cost the caller 20 ms.
+const FRAMES_PER_APPEND: usize = 10;
+
+/// How often a silent socket is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Nothing came for so long: ask with a ping whether anyone is there. Providers are silent while nobody speaks.
+const QUIET_BEFORE_PING: Duration = Duration::from_secs(5);
+
+/// Nothing came for so long, ping or not: nobody is there.
+const QUIET_MAX: Duration = Duration::from_secs(10);
+
+/// How long after a clean close we wait for the provider's. Then the socket is dropped.
+const LINGER: Duration = Duration::from_secs(2);
+
+pub struct RealtimeSession {
+    session: Session,
+    dialer: Arc<dyn EngineDialer>,
+    dialect: Dialect,
+    model: String,
+    ready_max: Duration,
+    wiring: EngineWiring,
+    writer: Option<Writer>,
+    account: EngineAccount,
+    last_inbound: Instant,
+    pinged: bool,
+    /// The call was told; the books are closed and the socket is only drained.
+    ended: bool,
+    effects: Vec<Effect>,
+    /// Bytes of one message, reused in both directions.
+    scratch: Vec<u8>,
+    /// Puts together samples that were cut between two messages.
+    pcm: PcmBytes,
+    sounding: Option<Tag>,
+}
+
+impl RealtimeSession {
+    /// Builds the engine in its own context; it dials as soon as it starts.
+    pub fn attach(
+        ctx: &mut Context<Self>,
+        begin: Begin,
+        dialer: Arc<dyn EngineDialer>,
+        dialect: Dialect,
+        wiring: EngineWiring,
+    ) -> Self {
+        let choice = match &wiring.audio {
+            EngineAudio::Pcmu { caller, .. } => {
+                ctx.add_stream(caller.arrivals());
+                AudioChoice::Pcmu
+            }
+            EngineAudio::Pcm24 { caller, .. } => {
+                ctx.add_stream(caller.arrivals());
+                AudioChoice::Pcm24
+            }
+        };
+        Self {
+            model: begin.agent.model.clone(),
+            ready_max: begin.ready_max,
+            session: Session::new(begin, choice),
+            dialer,
+            dialect,
+            wiring,
+            writer: None,
+            account: EngineAccount::default(),
+            last_inbound: Instant::now(),
+            pinged: false,
+            ended: false,
+            effects: Vec::new(),
+            scratch: Vec::new(),
+            pcm: PcmBytes::new(),
+            sounding: None,
+        }
+    }
+
+    fn dialled(&mut self, dialled: Result<Socket, DialError>, ctx: &mut Context<Self>) {
+        match dialled {
+            Ok(socket) => {
+                self.last_inbound = Instant::now();
+                self.writer = Some(Writer::new(socket.sink));
+                ctx.add_stream(socket.reader);
+            }
+            Err(error) => {
+                let (kind, retry) = match &error {
+                    DialError::Unauthorized(_) => (FailureKind::Unauthorized, false),
+                    DialError::RateLimited => (FailureKind::RateLimited, false),
+                    DialError::Status(status) => (FailureKind::Dial, *status >= 500),
+                    DialError::Unreachable(_) | DialError::Tls(_) => (FailureKind::Dial, true),
+                };
+                self.fail(kind, retry, error.to_string(), ctx);
+            }
+        }
+    }
+
+    // ------------------------------------------------------------ caller lane -> provider
+
+    /// Sends what waits, once the session's format is agreed. Until then it stays in the lane, and nothing is lost.
+    fn forward(&mut self, ctx: &mut Context<Self>) {
+        if !self.session.is_ready() {
+            return;
+        }
+        loop {
+            let frames = self.gather();
+            if frames == 0 {
+                break;
+            }
+            let mut append = String::new();
+            client::append(&mut append, &self.scratch);
+            let Some(writer) = &self.writer else { return };
+            match writer.queue(Outgoing::Text(ByteString::from(append)), Urgency::Audio) {
+                Ok(()) => self.account.frames_forwarded += frames,
+                Err(error) => {
+                    self.account.frames_shed += frames;
+                    if error != WriteError::Shed {
+                        return self.fail(FailureKind::SocketLost, true, error.to_string(), ctx);
+                    }
+                }
+            }
+        }
+        self.flush(ctx);
+    }
+
+    /// Collects the bytes of the next append; returns how many frames they are.
+    fn gather(&mut self) -> u64 {
+        self.scratch.clear();
+        let mut frames = 0;
+        while frames < FRAMES_PER_APPEND as u64 {
+            match &self.wiring.audio {
+                EngineAudio::Pcmu { caller, .. } => match caller.take() {
+                    Some(frame) => self.scratch.extend_from_slice(frame.as_slice()),
+                    None => break,
+                },
+                EngineAudio::Pcm24 { caller, .. } => match caller.take() {
+                    Some(frame) => {
+                        let at = self.scratch.len();
+                        self.scratch.resize(at + 2 * frame.len(), 0);
+                        pcm_to_bytes(frame.as_slice(), &mut self.scratch[at..]);
+                    }
+                    None => break,
+                },
+            }
+            frames += 1;
+        }
+        frames
+    }
+
+    // ------------------------------------------------------------ provider -> agent lane
+
+    fn on_text(&mut self, text: &str, ctx: &mut Context<Self>) {
+        match ServerEvent::parse(text) {
+            Ok(ServerEvent::OutputAudioDelta(delta)) => self.on_audio(&delta),
+            Ok(event) => self.session.on_event(event, &mut self.effects),
+            Err(error) => {
+                if self.account.unparsable == 0 {
+                    tracing::warn!(%error, "provider event ignored; further ones are only counted");
+                }
+                self.account.unparsable += 1;
+            }
+        }
+        self.carry_out(ctx);
+    }
+
+    fn on_audio(&mut self, delta: &AudioDelta<'_>) {
+        let Some(tag) = self.session.place(delta, &mut self.effects) else { return };
+        self.scratch.resize(audio::decoded_len(&delta.delta), 0);
+        let Ok(length) = audio::decode_into(&delta.delta, &mut self.scratch) else {
+            self.account.bad_audio += 1;
+            return;
+        };
+        self.scratch.truncate(length);
+        self.session.took(tag.part, length);
+        let refused = match &self.wiring.audio {
+            EngineAudio::Pcmu { agent, .. } => G711Frame::split(&self.scratch)
+                .filter(|frame| agent.offer(AgentAudio::Frame(tag, *frame)).is_err())
+                .count(),
+            EngineAudio::Pcm24 { agent, .. } => {
+                if self.sounding.replace(tag) != Some(tag) {
+                    self.pcm.reset(); // half a sample of another part belongs to nothing here
+                }
+                let mut refused = 0;
+                let mut rest = self.scratch.as_slice();
+                while !rest.is_empty() {
+                    let frame = Pcm24Frame::fill_with(|samples| self.pcm.decode(&mut rest, samples));
+                    if !frame.is_empty() && agent.offer(AgentAudio::Frame(tag, frame)).is_err() {
+                        refused += 1;
+                    }
+                }
+                refused
+            }
+        };
+        if refused > 0 {
+            tracing::warn!(refused, "agent lane full: the response is ended early");
+            self.account.frames_refused += refused as u64;
+            self.session.overflowed(tag.part, &mut self.effects);
+        }
+    }
+
+    // ------------------------------------------------------------ carrying out
+
+    fn carry_out(&mut self, ctx: &mut Context<Self>) {
+        if self.effects.is_empty() {
+            return;
+        }
+        let mut ready = false;
+        let mut failed = false;
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Send(event, id) => self.say(&event, id.as_deref(), ctx),
+                Effect::EndOfPart(tag) => match &self.wiring.audio {
+                    EngineAudio::Pcmu { agent, .. } => agent.insist(AgentAudio::EndOfPart(tag)),
+                    EngineAudio::Pcm24 { agent, .. } => agent.insist(AgentAudio::EndOfPart(tag)),
+                },
+                Effect::Tell(fact) => {
+                    ready |= matches!(fact, EngineFact::Ready { .. });
+                    failed |= matches!(fact, EngineFact::Failed(_));
+                    if let EngineFact::AgentEnded { audio_ms, .. } = &fact {
+                        self.account.audio_ms += audio_ms;
+                    }
+                    self.tell(fact);
+                }
+            }
+        }
+        self.effects = effects;
+        self.flush(ctx);
+        if failed {
+            self.end(ctx);
+        } else if ready {
+            self.forward(ctx);
+        }
+    }
+
+    fn say(&mut self, event: &ClientEvent, id: Option<&str>, ctx: &mut Context<Self>) {
+        let Some(writer) = &self.writer else { return };
+        let json = match id {
+            Some(id) => event.to_json_with_id(self.dialect, id),
+            None => event.to_json(self.dialect),
+        };
+        if let Err(error) = writer.queue(Outgoing::Text(ByteString::from(json)), Urgency::Control) {
+            self.fail(FailureKind::SocketLost, true, error.to_string(), ctx);
+        }
+    }
+
+    fn flush(&mut self, ctx: &mut Context<Self>) {
+        if let Some(Err(error)) = self.writer.as_ref().map(Writer::flush) {
+            self.fail(FailureKind::SocketLost, true, error.to_string(), ctx);
+        }
+    }
+
+    fn tell(&self, fact: EngineFact) {
+        // A few facts per turn: this cannot flood the call.
+        self.wiring.call.do_send(FromEngine { incarnation: self.wiring.incarnation, fact });
+    }
+
+    // ------------------------------------------------------------ watching, ending
+
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        let Some(writer) = self.writer.as_ref().filter(|_| !self.ended) else { return };
+        let silent_for = self.last_inbound.elapsed();
+        if silent_for >= QUIET_MAX {
+            return self.fail(FailureKind::HalfOpen, true, "provider does not answer pings".to_owned(), ctx);
+        }
+        if silent_for >= QUIET_BEFORE_PING && !self.pinged {
+            self.pinged = true;
+            if let Err(error) = writer.send(Outgoing::Ping, Urgency::Control) {
+                self.fail(FailureKind::SocketLost, true, error.to_string(), ctx);
+            }
+        }
+    }
+
+    fn fail(&mut self, kind: FailureKind, retry: bool, detail: String, ctx: &mut Context<Self>) {
+        let mut effects = Vec::new();
+        self.session.fail(kind, retry, detail, &mut effects);
+        for effect in effects {
+            if let Effect::Tell(fact) = effect {
+                self.tell(fact);
+            }
+        }
+        self.end(ctx);
+    }
+
+    /// Closes the books and the socket. No session stays open at the provider: while it is being dialled the
+    /// attempt is dropped, afterwards it is closed in order.
+    fn end(&mut self, ctx: &mut Context<Self>) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        self.session.finish();
+        self.account.stale_deltas = self.session.stale_deltas;
+        self.account.benign_errors = self.session.benign_errors;
+        self.account.unknown_events = self.session.unknown_events;
+        let closing = Outgoing::Close { code: 1000, reason: "call ended" };
+        let closes =
+            self.writer.as_ref().is_some_and(|writer| writer.send(closing, Urgency::Control).is_ok());
+        self.account.written = self.writer.as_ref().map(Writer::written).unwrap_or_default();
+        self.tell(EngineFact::Ended { account: self.account });
+        if closes {
+            ctx.run_later(LINGER, |_, ctx| ctx.stop());
+        } else {
+            ctx.stop();
+        }
+    }
+}
+
+impl Actor for RealtimeSession {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let dialling = self.dialer.dial_realtime(&self.model);
+        ctx.spawn(dialling.into_actor(self).map(|dialled, engine, ctx| engine.dialled(dialled, ctx)));
+        ctx.run_interval(LOOK_EVERY, Self::look);
+        ctx.run_later(self.ready_max, |engine, ctx| {
+            if !engine.session.is_ready() && !engine.session.is_over() {
+                let detail = format!("not ready within {:?}", engine.ready_max);
+                engine.fail(FailureKind::HandshakeTimeout, true, detail, ctx);
+            }
+        });
+    }
+}
+
+impl StreamHandler<SocketItem> for RealtimeSession {
+    fn handle(&mut self, item: SocketItem, ctx: &mut Self::Context) {
+        self.last_inbound = Instant::now();
+        self.pinged = false;
+        if self.ended {
+            return;
+        }
+        match item {
+            SocketItem::Text(text) => self.on_text(&text, ctx),
+            SocketItem::Binary(_) => self.account.unparsable += 1,
+            SocketItem::Pong => {}
+            SocketItem::Closed { code } => {
+                // 1001 is the provider's end of session length, 4000 its refusal of our dialect.
+                let (kind, retry) = match code {
+                    Some(1001) => (FailureKind::SessionExpired, true),
+                    Some(4000) => (FailureKind::SettingsRejected, false),
+                    _ => (FailureKind::SocketLost, true),
+                };
+                let code = code.map_or("no code".to_owned(), |code| code.to_string());
+                self.fail(kind, retry, format!("provider closed the session ({code})"), ctx);
+            }
+            SocketItem::Lost(error) => self.fail(FailureKind::SocketLost, true, error.to_string(), ctx),
+        }
+    }
+
+    fn finished(&mut self, ctx: &mut Self::Context) {
+        if self.ended {
+            ctx.stop();
+        } else {
+            self.fail(FailureKind::SocketLost, true, "socket ended".to_owned(), ctx);
+        }
+    }
+}
+
+impl StreamHandler<LaneReady> for RealtimeSession {
+    fn handle(&mut self, _: LaneReady, ctx: &mut Self::Context) {
+        self.forward(ctx);
+    }
+
+    fn finished(&mut self, _: &mut Self::Context) {} // a successor reads now; the call ends this one
+}
+
+impl Handler<EngineCommand> for RealtimeSession {
+    type Result = ();
+
+    fn handle(&mut self, command: EngineCommand, ctx: &mut Self::Context) {
+        match command {
+            EngineCommand::Interrupted { heard } => self.session.interrupted(heard, &mut self.effects),
+            EngineCommand::Prompt(instructions) => self.session.prompt(instructions, &mut self.effects),
+            EngineCommand::Finish => return self.end(ctx),
+        }
+        self.carry_out(ctx);
+    }
+}

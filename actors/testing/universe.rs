@@ -1,0 +1,191 @@
+//! A universe: one switchboard, any number of calls, virtual time. It refuses to end while anything is amiss.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix::{Actor, Addr};
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use tandem_wire::openai::Dialect;
+use tokio::sync::mpsc;
+
+use super::peers::{CarrierPeer, Peer, ProviderPeer, socket_pair};
+use crate::agent::{Agent, TurnDetection, TurnDetectionKind};
+use crate::call::{CallActor, CallReport, CallSetup, Limits};
+use crate::engine::AudioChoice;
+use crate::kit::child;
+use crate::ports::{CallId, DialError, EngineDialer, Socket};
+use crate::switchboard::{Admit, Census, CensusTaken, Opened, Switchboard};
+
+pub struct Universe {
+    pub switchboard: Addr<Switchboard>,
+    reports: mpsc::UnboundedReceiver<Arc<CallReport>>,
+    dialer: Arc<MemoryDialer>,
+    dialled: mpsc::UnboundedReceiver<Peer>,
+    calls: u128,
+}
+
+/// What may differ between calls.
+#[derive(Clone)]
+pub struct CallOptions {
+    pub agent: Agent,
+    pub audio: AudioChoice,
+    pub limits: Limits,
+}
+
+impl Default for CallOptions {
+    fn default() -> Self {
+        Self {
+            agent: test_agent(),
+            audio: AudioChoice::Pcmu,
+            limits: Limits {
+                call_max: Duration::from_hours(1),
+                caller_idle_max: Duration::from_mins(10),
+                engine_ready_max: Duration::from_secs(8),
+            },
+        }
+    }
+}
+
+/// An agent that greets, detects turns at the server, and leaves interruptions to it.
+pub fn test_agent() -> Agent {
+    Agent {
+        name: "night desk".to_owned(),
+        instructions: "You are the night desk.".to_owned(),
+        greeting: "Good evening.".to_owned(),
+        voice: "marin".to_owned(),
+        language: "en".to_owned(),
+        model: "gpt-realtime-2.1".to_owned(),
+        transcription_model: "gpt-transcribe".to_owned(),
+        turn_detection: TurnDetection {
+            kind: TurnDetectionKind::ServerVad {
+                threshold: 0.5,
+                prefix_padding: Duration::from_millis(300),
+                silence: Duration::from_millis(500),
+                idle_timeout: None,
+            },
+            interrupt_response: true,
+        },
+        noise_reduction: None,
+        reasoning_effort: None,
+        output_tokens_max: None,
+        farewell: "Goodbye.".to_owned(),
+    }
+}
+
+impl Universe {
+    /// A universe with a paused clock. Must be made inside an actix runtime.
+    pub fn new() -> Self {
+        tokio::time::pause();
+        let (report, reports) = mpsc::unbounded_channel();
+        let (dialled_tx, dialled) = mpsc::unbounded_channel();
+        Self {
+            switchboard: Switchboard::new(10_000, Some(report)).start(),
+            reports,
+            dialer: Arc::new(MemoryDialer { dialled: dialled_tx, plan: Mutex::default() }),
+            dialled,
+            calls: 0,
+        }
+    }
+
+    /// A call whose stream has just started.
+    pub async fn call(&mut self, options: CallOptions) -> (CarrierPeer, Addr<CallActor>) {
+        self.calls += 1;
+        let stream_sid = format!("MZ{:032}", self.calls);
+        let (socket, peer) = socket_pair();
+        self.switchboard.send(Admit).await.expect("the switchboard lives").expect("there is room");
+        let id = CallId(uuid::Uuid::from_u128(self.calls));
+        let setup = CallSetup {
+            id,
+            call_sid: Some(format!("CA{:032}", self.calls)),
+            stream_sid: stream_sid.clone(),
+            agent: Arc::new(options.agent),
+            limits: options.limits,
+            audio: options.audio,
+            dialect: Dialect::Ga,
+            dialer: Arc::clone(&self.dialer) as Arc<dyn EngineDialer>,
+            switchboard: self.switchboard.clone().recipient(),
+            started_at: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let call_sid = setup.call_sid.clone();
+        let watcher = self.switchboard.clone().recipient();
+        let call = child::spawn(watcher, id, 0, |_| CallActor::new(setup, socket)).release();
+        self.switchboard.do_send(Opened { id, call_sid, call: call.clone() });
+        (CarrierPeer::new(peer, stream_sid), call)
+    }
+
+    /// The next attempts to dial a provider end like this; after them, attempts succeed at once.
+    pub fn plan_dials(&self, plan: impl IntoIterator<Item = Dial>) {
+        self.dialer.plan.lock().expect("no test panics while planning").extend(plan);
+    }
+
+    /// The provider's end of the next session that was dialled.
+    pub async fn provider(&mut self) -> ProviderPeer {
+        let dialled = tokio::time::timeout(Duration::from_mins(1), self.dialled.recv()).await;
+        ProviderPeer { peer: dialled.expect("an engine dials").expect("the dialer lives") }
+    }
+
+    /// Whether any engine has dialled that no test has looked at.
+    pub fn dialled_unseen(&mut self) -> bool {
+        self.dialled.try_recv().is_ok()
+    }
+
+    /// Lets virtual time pass, and everything happen that is due.
+    pub async fn advance(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
+    /// The report of the next call to end.
+    pub async fn report(&mut self) -> Arc<CallReport> {
+        let report = tokio::time::timeout(Duration::from_mins(1), self.reports.recv()).await;
+        report.expect("the call ends within a minute").expect("the switchboard lives")
+    }
+
+    pub async fn census(&self) -> CensusTaken {
+        self.advance(Duration::from_millis(1)).await;
+        self.switchboard.send(Census).await.expect("the switchboard lives")
+    }
+}
+
+impl Drop for Universe {
+    fn drop(&mut self) {
+        tokio::time::resume(); // a test may make several universes, one after the other
+    }
+}
+
+impl Default for Universe {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How an attempt to dial goes.
+#[derive(Clone, Debug)]
+pub enum Dial {
+    After(Duration),
+    Fail(DialError),
+}
+
+struct MemoryDialer {
+    dialled: mpsc::UnboundedSender<Peer>,
+    plan: Mutex<VecDeque<Dial>>,
+}
+
+impl EngineDialer for MemoryDialer {
+    fn dial_realtime(&self, _model: &str) -> LocalBoxFuture<'static, Result<Socket, DialError>> {
+        let plan = self.plan.lock().expect("no test panics while planning").pop_front();
+        let dialled = self.dialled.clone();
+        async move {
+            match plan {
+                Some(Dial::Fail(error)) => return Err(error),
+                Some(Dial::After(delay)) => tokio::time::sleep(delay).await,
+                None => {}
+            }
+            let (socket, peer) = socket_pair();
+            dialled.send(peer).map_err(|_| DialError::Unreachable("universe is gone".to_owned()))?;
+            Ok(socket)
+        }
+        .boxed_local()
+    }
+}

@@ -1,0 +1,41 @@
+//! The command line: one file per command. What a command does stands there; here is how it is spelt.
+
+mod serve;
+mod storm;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A media switch for voice agents: your call survives the engine, the node and the deploy.
+#[derive(Parser)]
+#[command(version, after_help = "First try: tandem demo")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::ServeOptions),
+    Storm(storm::StormOptions),
+    #[command(hide = true)]
+    StormRelay(storm::relay::RelayOptions),
+}
+
+/// The environment of the process, read once.
+type Environment = BTreeMap<String, String>;
+
+/// Does what the command line says. Errors are told in one sentence, on the error stream.
+pub fn run(environment: &Environment) -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(options) => serve::run(&options, environment),
+        Command::Storm(options) => storm::run(&options),
+        Command::StormRelay(options) => storm::relay::run(&options),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("tandem: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,116 @@
+//! `tandem storm`: many calls at once through the real code paths, and what they cost.
+//! It does not know the switch from inside: it starts one as a child and plays both of its neighbours.
+//!
+//! | file | |
+//! |---|---|
+//! | `round` | one round: a process in the middle, calls through it, its figures |
+//! | `carrier`, `provider` | the two neighbours, over real sockets |
+//! | `relay` | the floor: the same messages through a process that only copies bytes |
+//! | `identity` | audio that says which frame of which call it is |
+//! | `stats` | what was sent, what arrived, how late |
+//! | `cost` | what the calls cost the process in the middle |
+//! | `process` | the measured process and `/proc` |
+//! | `report` | the table |
+
+mod carrier;
+mod cost;
+mod identity;
+mod process;
+mod provider;
+pub(crate) mod relay;
+mod report;
+mod round;
+mod sockets;
+mod stats;
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use process::Cores;
+use report::Report;
+use round::{Audio, Middle, Plan, Round};
+
+/// Switch and floor in alternation, so that a slow minute of the machine hits both.
+const ROUNDS_WITH_FLOOR: [Middle; 4] = [Middle::Switch, Middle::Relay, Middle::Switch, Middle::Relay];
+
+/// Put many calls through a switch on loopback and measure it.
+///
+/// Starts `tandem serve` as a process of its own on a core of its own, plays the carrier and the provider of every call, and
+/// reports added delay, lost, doubled or reordered audio, failures, CPU time and memory of the switch alone. Ends with 1 if
+/// any frame or call was lost.
+#[derive(Args, Debug)]
+#[command(after_help = "Example: tandem storm --calls 500 --seconds 20 --floor")]
+pub(crate) struct StormOptions {
+    /// Calls at the same time.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(identity::TRACKS_MAX)))]
+    calls: u32,
+    /// Length of the measured window of each round, in which all calls talk; at most 50 minutes, for a call and a session end
+    /// after 60.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_000))]
+    seconds: u64,
+    /// What the provider's sessions speak: mu-law as the telephone does, or PCM16 at 24 kHz.
+    #[arg(long, value_enum, default_value_t = Audio::Pcmu)]
+    audio: Audio,
+    /// Measure a bare socket-to-socket relay too, in alternation with the switch (two rounds each), and compare.
+    #[arg(long)]
+    floor: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Plays the storm and prints its report. Must be called outside any async runtime: it brings its own of one thread, so that
+/// the load fits on one core beside the switch's.
+pub(crate) fn run(options: &StormOptions) -> Result<ExitCode> {
+    process::allow_sockets(options.calls)?;
+    let cores = Cores::divide()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let rounds = runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            rounds = play_rounds(options, &cores) => rounds,
+            // Dropping the round stops the process in the middle, too.
+            _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+            _ = terminate.recv() => bail!("terminated"),
+        }
+    })?;
+    let report = Report::new(options.calls, options.seconds, options.audio, &cores, rounds);
+    let mut output = std::io::stdout().lock();
+    if options.json {
+        serde_json::to_writer_pretty(&mut output, &report)?;
+        writeln!(output)?;
+    } else {
+        write!(output, "{report}")?;
+    }
+    Ok(if report.clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn play_rounds(options: &StormOptions, cores: &Cores) -> Result<Vec<Round>> {
+    let middles = if options.floor { &ROUNDS_WITH_FLOOR[..] } else { &ROUNDS_WITH_FLOOR[..1] };
+    let mut rounds = Vec::new();
+    for (index, middle) in middles.iter().copied().enumerate() {
+        let plan = Plan { calls: options.calls, seconds: options.seconds, audio: options.audio, middle };
+        let title = format!("round {} of {}", index + 1, middles.len());
+        let round = round::play(plan, cores, &mut |stage| show_progress(&title, stage)).await;
+        rounds.push(round.with_context(|| title.clone())?);
+    }
+    show_progress("", "");
+    Ok(rounds)
+}
+
+/// One line that is written over and over; only where somebody watches.
+fn show_progress(title: &str, stage: &str) {
+    let mut error = std::io::stderr().lock();
+    if error.is_terminal() {
+        let separator = if stage.is_empty() { "" } else { ": " };
+        // A terminal that cannot be written to is no reason to stop measuring.
+        drop(write!(error, "\r\x1b[2K{title}{separator}{stage}").and_then(|()| error.flush()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,357 @@
+//! What an operator can set: every key with its type, its default and the reason for it.
+//!
+//! This file refuses to know where values are used, and what the environment of the process is: it is handed in.
+//! `config/tandem.toml` is generated from the doc comments of the sections below.
+
+mod layers;
+mod nearest;
+mod url;
+mod value;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use confique::Config as _;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+
+pub use self::url::Url;
+
+/// Read first when it is there, relative to the working directory.
+pub const HOUSE_FILE: &str = "config/tandem.toml";
+
+/// Where values come from; each line overrides the one above it.
+pub struct Sources<'a> {
+    /// May be missing. [`HOUSE_FILE`], except in tests.
+    pub house_file: &'a Path,
+    /// What `--config` names; must be there.
+    pub chosen_file_opt: Option<&'a Path>,
+    /// `TANDEM__SECTION__KEY`, and below it the names that a key had in the replaced systems.
+    pub environment: &'a BTreeMap<String, String>,
+}
+
+// From here on doc comments are the operator's manual: those of fields travel into config/tandem.toml.
+
+/// Tandem's configuration: every key with its default, and why.
+///
+/// Read in this order, later ones override: this file as `config/tandem.toml`, the file named by `--config`, the
+/// environment. Every key has a variable: `audio` in `[openai]` is `TANDEM__OPENAI__AUDIO`; some have a second one.
+/// A key that is not listed here is an error. Secrets belong into the environment.
+#[derive(Debug, confique::Config)]
+pub struct Config {
+    #[config(nested)]
+    pub server: Server,
+    #[config(nested)]
+    pub openai: OpenAi,
+    #[config(nested)]
+    pub twilio: Twilio,
+    /// Who answers.
+    #[config(nested)]
+    pub agent: Agent,
+    /// What bounds a call and the process.
+    #[config(nested)]
+    pub limits: Limits,
+    #[config(nested)]
+    pub log: Log,
+}
+
+#[derive(Debug, confique::Config)]
+pub struct Server {
+    /// Address and port of HTTP and of media sockets. Loopback, so that a first run opens no door;
+    /// `0.0.0.0:8765` in a container.
+    #[config(default = "127.0.0.1:8765", deserialize_with = value::socket_address)]
+    pub listen: SocketAddr,
+
+    /// How the carrier reaches this server: scheme, host and port exactly as the carrier sees them, since it signs
+    /// this URL. Media sockets are announced under it with ws:// or wss://.
+    #[config(default = "http://127.0.0.1:8765", deserialize_with = url::http)]
+    pub public_url: Url,
+
+    /// Threads that carry calls, 0 to 512. 0: one per core. A call stays on its thread from ring to end.
+    #[config(default = 0, validate(*workers <= 512, "must be 0 (one per core) to 512"))]
+    pub workers: u16,
+}
+
+#[derive(Debug, confique::Config)]
+pub struct OpenAi {
+    /// Key of the account that pays. May stay empty while `realtime_url` is a loopback address.
+    #[config(default = "", env = "OPENAI_API_KEY", deserialize_with = value::secret)]
+    pub api_key: SecretString,
+
+    /// Endpoint of the Realtime API, or of a server that speaks it. The model is appended as a query.
+    #[config(default = "wss://api.openai.com/v1/realtime", deserialize_with = url::web_socket)]
+    pub realtime_url: Url,
+
+    /// Model of realtime calls.
+    #[config(default = "gpt-realtime-2.1", deserialize_with = value::name)]
+    pub realtime_model: String,
+
+    /// `pcmu`: the phone's mu-law goes through as it is, which costs the least. `pcm24`: PCM16 at 24 kHz, for servers
+    /// without mu-law; resampled here at about twice the processor time.
+    #[config(default = "pcmu")]
+    pub audio: Audio,
+
+    /// `ga`: the API as OpenAI serves it. `beta`: the spelling before it, which self-hosted servers still expect.
+    /// Both are understood when reading.
+    #[config(default = "ga")]
+    pub dialect: Dialect,
+}
+
+#[derive(Debug, confique::Config)]
+pub struct Twilio {
+    /// The account that calls come from (AC...).
+    #[config(default = "", env = "TWILIO_ACCOUNT_SID")]
+    pub account_sid: String,
+
+    /// Primary auth token: the carrier signs with it. While it is being rotated: old and new, comma separated.
+    #[config(default = "", env = "TWILIO_AUTH_TOKEN", deserialize_with = value::secrets)]
+    pub auth_token: Vec<SecretString>,
+
+    /// Refuse webhooks without a valid X-Twilio-Signature and media sockets without a valid ticket.
+    /// false only where nobody but you reaches the server.
+    #[config(default = true)]
+    pub validate_signatures: bool,
+}
+
+#[derive(Debug, confique::Config)]
+pub struct Agent {
+    /// How logs and reports call this agent.
+    #[config(default = "tandem", deserialize_with = value::name)]
+    pub name: String,
+
+    /// Who the agent is and how it behaves. Short sentences suit the telephone.
+    #[config(
+        default = "You are a friendly assistant on the telephone. Speak in short sentences, at most three at a time."
+    )]
+    pub instructions: String,
+
+    /// What the agent is told to open the call with, in its own words. Empty: the caller speaks first.
+    #[config(default = "Greet the caller and ask how you can help.")]
+    pub greeting: String,
+
+    /// What the agent is told to end a call with that has reached a limit, in its own words. Empty: it just ends.
+    #[config(default = "Say that the call has to end here, and goodbye.")]
+    pub farewell: String,
+
+    /// Voice of the agent. The provider locks it with the first audio of a call.
+    #[config(default = "marin", deserialize_with = value::name)]
+    pub voice: String,
+
+    /// What the caller speaks, as two letters (ISO 639-1) such as `en`; helps the transcription. Empty: found out.
+    #[config(default = "", deserialize_with = value::language)]
+    pub language: String,
+
+    /// Writes down what the caller says; the provider bills it separately. Empty: off, transcripts show the agent only.
+    #[config(default = "gpt-transcribe")]
+    pub transcription_model: String,
+
+    /// `near_field` (handset), `far_field` (loudspeaker) or `off`: noise is removed before speech is detected.
+    #[config(default = "off")]
+    pub noise_reduction: NoiseReduction,
+
+    /// `minimal`, `low`, `medium`, `high` or `xhigh`. Not set: the provider's choice. Models that do not reason
+    /// refuse it.
+    pub reasoning_effort: Option<ReasoningEffort>,
+
+    /// Upper bound of one answer in tokens, 1 to 32000; audio takes 20 a second. Not set: no bound.
+    #[config(validate((1..=32_000).contains(max_output_tokens), "must be 1 to 32000"))]
+    pub max_output_tokens: Option<u32>,
+
+    /// How the provider finds the end of what the caller says.
+    #[config(nested)]
+    pub turn_detection: TurnDetection,
+}
+
+#[derive(Debug, confique::Config)]
+pub struct TurnDetection {
+    /// `server_vad`: silence ends a turn. `semantic_vad`: a model judges whether the caller has finished.
+    #[config(default = "server_vad")]
+    pub detector: Detector,
+
+    /// `server_vad`: how sure of speech, 0 to 1. Higher for noisy lines.
+    #[config(default = 0.5, validate((0.0..=1.0).contains(threshold), "must be 0 to 1"))]
+    pub threshold: f32,
+
+    /// `server_vad`: audio kept from before the first speech, 0 to 5000, so that no first syllable is lost.
+    #[config(default = 300, validate(*prefix_padding_ms <= 5_000, "must be 0 to 5000"))]
+    pub prefix_padding_ms: u32,
+
+    /// `server_vad`: silence that ends a turn, 20 to 10000. Shorter answers faster and cuts in more often.
+    #[config(default = 500, validate((20..=10_000).contains(silence_duration_ms), "must be 20 to 10000"))]
+    pub silence_duration_ms: u32,
+
+    /// `server_vad`: after so much silence the agent speaks up again, 5000 to 30000. Not set: it waits.
+    #[config(validate((5_000..=30_000).contains(idle_timeout_ms), "must be 5000 to 30000"))]
+    pub idle_timeout_ms: Option<u32>,
+
+    /// `semantic_vad`: how soon to answer: `low` waits up to 8 s, `medium` and `auto` 4 s, `high` 2 s.
+    #[config(default = "auto")]
+    pub eagerness: Eagerness,
+
+    /// Who stops the agent when the caller speaks. true: the provider, at once. false: Tandem, by cancelling the answer;
+    /// for servers that do not do it themselves.
+    #[config(default = true)]
+    pub interrupt_response: bool,
+}
+
+#[derive(Debug, confique::Config)]
+pub struct Limits {
+    /// Live calls of this process, 1 to 100000; further ones are refused. By budget one core carries 950 calls and a
+    /// call takes 100 KB: 1000 calls are one core and 100 MB.
+    #[config(default = 1000, validate((1..=100_000).contains(calls_max), "must be 1 to 100000"))]
+    pub calls_max: u32,
+
+    /// Length of a call, 1 to 86400. The provider ends a session after 3600 s.
+    #[config(default = 3600, validate((1..=86_400).contains(call_seconds_max), "must be 1 to 86400"))]
+    pub call_seconds_max: u32,
+
+    /// Silence of the caller that ends a call, 1 to 86400: a forgotten handset costs money too.
+    #[config(default = 120, validate((1..=86_400).contains(caller_idle_seconds_max), "must be 1 to 86400"))]
+    pub caller_idle_seconds_max: u32,
+
+    /// From ring to an engine that is ready, 1 to 60; handshakes were seen to take 0.15 to 3 s. Until then the caller's
+    /// audio is kept, after it the engine counts as failed.
+    #[config(default = 8, validate((1..=60).contains(engine_ready_seconds_max), "must be 1 to 60"))]
+    pub engine_ready_seconds_max: u32,
+}
+
+#[derive(Debug, confique::Config)]
+pub struct Log {
+    /// `pretty` for people, `json` for machines. Both go to the standard error stream.
+    #[config(default = "pretty")]
+    pub format: LogFormat,
+
+    /// `error`, `warn`, `info`, `debug` or `trace`. `RUST_LOG` overrides it, and can name single modules.
+    #[config(default = "info")]
+    pub level: LogLevel,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Audio {
+    Pcmu,
+    Pcm24,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    Ga,
+    Beta,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoiseReduction {
+    Off,
+    NearField,
+    FarField,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReasoningEffort {
+    Minimal,
+    Low,
+    Medium,
+    High,
+    Xhigh,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Detector {
+    ServerVad,
+    SemanticVad,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Eagerness {
+    Low,
+    Medium,
+    High,
+    Auto,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Pretty,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// What is wrong, in a sentence that an operator can act on. Values of secret keys never appear in it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read configuration file {}: {source}", .file.display())]
+    Unreadable { file: PathBuf, source: io::Error },
+    #[error("{} is not TOML, line {line}: {problem}", .file.display())]
+    NotToml { file: PathBuf, line: usize, problem: String },
+    #[error("unknown key `{key}` in {}; the nearest known one is `{nearest}`", .file.display())]
+    UnknownKey { key: String, file: PathBuf, nearest: String },
+    #[error("unknown environment variable {variable}; the nearest known one is {nearest}")]
+    UnknownVariable { variable: String, nearest: String },
+    #[error("bad value of `{key}` in {origin}: {problem}")]
+    BadValue { key: String, origin: Origin, problem: String },
+    #[error("`{key}` is not set: set {remedy}; `tandem demo` needs neither key nor account")]
+    MissingKey { key: &'static str, remedy: &'static str },
+}
+
+/// Where a value was set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    File(PathBuf),
+    Variable(String),
+}
+
+impl Config {
+    /// Reads, checks and merges the sources. A missing house file is no error.
+    pub fn load(sources: &Sources<'_>) -> Result<Self, ConfigError> {
+        let layer = layers::merge::<Self>(sources)?;
+        Ok(Self::from_layer(layer)
+            .expect("every required key has a default, as loading no source at all shows"))
+    }
+
+    /// Whether `serve` can take calls with this: an enabled mode without its key would fail only at the first call.
+    pub fn check_serve(&self) -> Result<(), ConfigError> {
+        if self.openai.api_key.expose_secret().is_empty() && !self.openai.realtime_url.is_loopback() {
+            return Err(ConfigError::MissingKey {
+                key: "openai.api_key",
+                remedy: "OPENAI_API_KEY, or point openai.realtime_url at a server on this machine",
+            });
+        }
+        if self.twilio.auth_token.is_empty() && self.twilio.validate_signatures {
+            return Err(ConfigError::MissingKey {
+                key: "twilio.auth_token",
+                remedy: "TWILIO_AUTH_TOKEN, or twilio.validate_signatures = false where only you reach the server",
+            });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Variable(name) => f.write_str(name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,42 @@
+//! Readers of values that serde has no type for, with sentences that say what is allowed.
+//!
+//! This file refuses to know which keys use them.
+
+use std::net::SocketAddr;
+
+use secrecy::SecretString;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+
+pub(super) fn socket_address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
+    SocketAddr::deserialize(from)
+        .map_err(|_| D::Error::custom("must be an IP address and a port, like 127.0.0.1:8765"))
+}
+
+pub(super) fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<SecretString, D::Error> {
+    // serde's own message would show the value of the wrong type.
+    SecretString::deserialize(from).map_err(|_| D::Error::custom("must be text in quotes"))
+}
+
+/// Comma separated; empty text is an empty list.
+pub(super) fn secrets<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SecretString>, D::Error> {
+    let text = String::deserialize(from).map_err(|_| D::Error::custom("must be text in quotes"))?;
+    Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(SecretString::from).collect())
+}
+
+/// Text that must say something.
+pub(super) fn name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.is_empty() { Err(D::Error::custom("must not be empty")) } else { Ok(text) }
+}
+
+/// ISO 639-1, or nothing.
+pub(super) fn language<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = String::deserialize(from)?;
+    let is_code = text.len() == 2 && text.bytes().all(|letter| letter.is_ascii_lowercase());
+    if is_code || text.is_empty() {
+        Ok(text)
+    } else {
+        Err(D::Error::custom("must be two lower-case letters such as \"en\", or empty"))
+    }
+}

@@ -1,0 +1,202 @@
+//! For the tests of this folder: a desk in memory, a running server, and a client that sees every byte.
+//!
+//! It refuses to know what a right answer is.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix_server::ServerHandle;
+use futures_util::future::LocalBoxFuture;
+use futures_util::{FutureExt, StreamExt};
+use secrecy::SecretString;
+use tandem_actors::kit::writer::{Urgency, Writer};
+use tandem_actors::ports::{Outgoing, Socket, SocketItem};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::*;
+use crate::socket::SocketGauge;
+
+pub(super) const PUBLIC_URL: &str = "https://switch.example.net";
+pub(super) const TOKEN: &str = "9f3c1e7ab2d84056a1c7e0f4b65d2839";
+
+/// Only ends a test that would hang; nothing waits for it.
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Answers as it was told to, and remembers what it was asked. A media socket is told the length of each text.
+pub(super) struct TestDesk {
+    pub(super) admits: Result<String, Refusal>,
+    pub(super) fate: Fate,
+    pub(super) standing: Standing,
+    pub(super) rings: Mutex<Vec<Ring>>,
+    pub(super) media: Mutex<Vec<MediaRequest>>,
+}
+
+impl Default for TestDesk {
+    fn default() -> Self {
+        Self {
+            admits: Ok("t1".to_owned()),
+            fate: Fate::Ended,
+            standing: Standing { calls_active: 3, unready: Vec::new() },
+            rings: Mutex::default(),
+            media: Mutex::default(),
+        }
+    }
+}
+
+impl Desk for TestDesk {
+    fn admit(&self, ring: Ring) -> LocalBoxFuture<'_, Result<String, Refusal>> {
+        self.rings.lock().unwrap().push(ring);
+        async { self.admits.clone() }.boxed_local()
+    }
+
+    fn fate(&self, _call_sid: String) -> LocalBoxFuture<'_, Fate> {
+        async { self.fate }.boxed_local()
+    }
+
+    fn standing(&self) -> LocalBoxFuture<'_, Standing> {
+        async { self.standing.clone() }.boxed_local()
+    }
+
+    fn take_media_socket(&self, socket: Socket, request: MediaRequest) -> LocalBoxFuture<'_, ()> {
+        self.media.lock().unwrap().push(request);
+        tokio::task::spawn_local(async move {
+            let Socket { mut reader, sink } = socket;
+            let writer = Writer::new(sink);
+            while let Some(SocketItem::Text(text)) = reader.next().await {
+                let told = Outgoing::Text(text.len().to_string().into());
+                writer.send(told, Urgency::Control).unwrap();
+            }
+        });
+        async {}.boxed_local()
+    }
+}
+
+/// A server on a port of its own.
+pub(super) struct House {
+    pub(super) address: SocketAddr,
+    pub(super) desk: Arc<TestDesk>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) sockets: SocketGauge,
+    pub(super) handle: ServerHandle,
+}
+
+impl House {
+    /// A house that does not ask for signatures.
+    pub(super) fn open(desk: TestDesk) -> Self {
+        Self::build(desk, Signatures::Off, 1000)
+    }
+
+    pub(super) fn guarded() -> Self {
+        let tokens = vec![SecretString::from("an older token"), SecretString::from(TOKEN)];
+        Self::build(TestDesk::default(), Signatures::Checked(tokens), 1000)
+    }
+
+    pub(super) fn build(desk: TestDesk, signatures: Signatures, sockets_max: usize) -> Self {
+        let desk = Arc::new(desk);
+        let gate = Arc::new(Gate::new(PUBLIC_URL, signatures));
+        let sockets = SocketGauge::default();
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.address();
+        let serving = Serving {
+            desk: Arc::<TestDesk>::clone(&desk),
+            gate: Arc::clone(&gate),
+            sockets: sockets.clone(),
+            sockets_max,
+            workers: 1,
+        };
+        let server = serve(listener, serving).unwrap();
+        let handle = server.handle();
+        actix_rt::spawn(server);
+        Self { address, desk, gate, sockets, handle }
+    }
+
+    pub(super) async fn connect(&self) -> Client {
+        Client { stream: BufReader::new(TcpStream::connect(self.address).await.unwrap()) }
+    }
+
+    /// One request on a connection of its own.
+    pub(super) async fn ask(&self, request: &str) -> Answer {
+        let mut client = self.connect().await;
+        client.send(request.as_bytes()).await;
+        client.answer().await
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Answer {
+        self.ask(&format!("GET {path} HTTP/1.1\r\nhost: internal:1\r\n\r\n")).await
+    }
+
+    pub(super) async fn post(&self, path: &str, headers: &str, body: &str) -> Answer {
+        let length = body.len();
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: internal:1\r\ncontent-length: {length}\r\n{headers}");
+        self.ask(&format!("{head}\r\n{body}")).await
+    }
+}
+
+pub(super) struct Client {
+    pub(super) stream: BufReader<TcpStream>,
+}
+
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// Lower case.
+    pub(super) head: String,
+    pub(super) body: String,
+}
+
+impl Client {
+    pub(super) async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// Reads one answer, no further.
+    pub(super) async fn answer(&mut self) -> Answer {
+        timeout(DEADLINE, self.read_answer()).await.expect("the server does not answer")
+    }
+
+    async fn read_answer(&mut self) -> Answer {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert_ne!(
+                self.stream.read_line(&mut head).await.unwrap(),
+                0,
+                "the answer ends in its head: {head}"
+            );
+        }
+        let head = head.to_lowercase();
+        let length = head
+            .split("content-length: ")
+            .nth(1)
+            .map_or(0, |rest| rest.split("\r\n").next().unwrap_or_default().parse().unwrap());
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).await.unwrap();
+        let status = head[9..12].parse().unwrap();
+        Answer { status, head, body: String::from_utf8(body).unwrap() }
+    }
+
+    /// What is left until the server closes in order.
+    pub(super) async fn rest(mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        timeout(DEADLINE, self.stream.read_to_end(&mut rest)).await.expect("the server stays").unwrap();
+        rest
+    }
+}
+
+impl Answer {
+    pub(super) fn has(&self, header: &str) -> bool {
+        self.head.contains(&format!("\r\n{header}\r\n"))
+    }
+
+    /// The detail of a problem document, whose other fields are checked here.
+    pub(super) fn detail(&self) -> String {
+        assert!(self.has("content-type: application/problem+json"), "{self:?}");
+        let document: serde_json::Value = serde_json::from_str(&self.body).unwrap();
+        assert_eq!(document["status"], self.status);
+        assert_ne!(document["title"], "");
+        document["detail"].as_str().unwrap().to_owned()
+    }
+}
