@@ -107,6 +107,8 @@ pub struct CallReport {
     pub id: CallId,
     pub call_sid: Option<String>,
     pub started_at: jiff::Timestamp,
+    /// From when the timeline and the ledger count, on the clock of this process.
+    pub origin: Instant,
     pub length: Duration,
     pub end: EndReason,
     pub ledger: Ledger,
@@ -360,6 +362,7 @@ impl CallActor {
             id: self.setup.id,
             call_sid: self.setup.call_sid.clone(),
             started_at: self.setup.started_at,
+            origin: self.origin,
             length: self.origin.elapsed(),
             end,
             ledger: std::mem::take(&mut self.ledger),

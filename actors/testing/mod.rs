@@ -4,9 +4,11 @@
 //! only what is needed to drive a call tree into any state and to see what comes out.
 
 mod peers;
+mod quiet;
 mod sabotage;
 mod universe;
 
 pub use peers::{CarrierPeer, Peer, ProviderPeer, socket_pair};
+pub use quiet::{FarEnd, QuietCall};
 pub use sabotage::{Sabotage, SabotageChild};
 pub use universe::{CallOptions, Dial, Universe, test_agent};

@@ -1,6 +1,11 @@
 //! The command line: one file per command. What a command does stands there; here is how it is spelt.
 
+mod demo;
+mod ear;
+mod place_call;
+mod progress;
 mod serve;
+mod simulate;
 mod storm;
 
 use std::collections::BTreeMap;
@@ -18,7 +23,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::DemoOptions),
     Serve(serve::ServeOptions),
+    Sim(simulate::SimOptions),
+    Call(place_call::CallOptions),
     Storm(storm::StormOptions),
     #[command(hide = true)]
     StormRelay(storm::relay::RelayOptions),
@@ -30,7 +38,10 @@ type Environment = BTreeMap<String, String>;
 /// Does what the command line says. Errors are told in one sentence, on the error stream.
 pub fn run(environment: &Environment) -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Demo(options) => demo::run(&options, environment),
         Command::Serve(options) => serve::run(&options, environment),
+        Command::Sim(options) => simulate::run(&options, environment),
+        Command::Call(options) => place_call::run(&options, environment),
         Command::Storm(options) => storm::run(&options),
         Command::StormRelay(options) => storm::relay::run(&options),
     };

@@ -75,6 +75,49 @@ impl<S: Copy + Default, const N: usize> Frame<S, N> {
     }
 }
 
+/// Cuts a stream that comes in pieces of any size into full frames; only the last one may be shorter.
+///
+/// Providers cut where they like. Carriers play in ticks of one frame, and tell how far they are at the end of a tick:
+/// with full frames that is also the end of a frame, and nothing is uncertain.
+#[derive(Clone, Copy)]
+pub struct Framer<S, const N: usize> {
+    partial: Frame<S, N>,
+}
+
+impl<S: Copy + Default, const N: usize> Framer<S, N> {
+    pub fn new() -> Self {
+        Self { partial: Frame::fill_with(|_| 0) }
+    }
+
+    /// Takes samples in; `full` gets every frame that they complete.
+    pub fn push(&mut self, mut samples: &[S], mut full: impl FnMut(Frame<S, N>)) {
+        while !samples.is_empty() {
+            let at = self.partial.len();
+            let (now, later) = samples.split_at(samples.len().min(N - at));
+            self.partial.samples[at..at + now.len()].copy_from_slice(now);
+            self.partial.len += u16::try_from(now.len()).expect("a frame counts its samples in 16 bits");
+            samples = later;
+            if self.partial.len() == N {
+                full(self.partial);
+                self.partial.len = 0;
+            }
+        }
+    }
+
+    /// The stream ends: what is left of it, if anything.
+    pub fn flush(&mut self) -> Option<Frame<S, N>> {
+        let rest = self.partial;
+        self.partial.len = 0;
+        (!rest.is_empty()).then_some(rest)
+    }
+}
+
+impl<S: Copy + Default, const N: usize> Default for Framer<S, N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl G711Frame {
     /// mu-law silence of `ms` milliseconds, at most one frame of it.
     pub fn silence(ms: u32) -> Self {
@@ -121,6 +164,22 @@ mod tests {
             prop_assert_eq!(lens.len(), len.div_ceil(160));
             prop_assert!(lens.iter().rev().skip(1).all(|&len| len == 160));
             prop_assert!(lens.iter().all(|&len| len > 0));
+        }
+
+        #[test]
+        fn whatever_the_pieces_frames_are_full_but_for_the_last(
+            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..500), 0..10),
+        ) {
+            let mut framer = Framer::<u8, 160>::new();
+            let mut frames: Vec<G711Frame> = Vec::new();
+            for piece in &pieces {
+                framer.push(piece, |frame| frames.push(frame));
+            }
+            prop_assert!(frames.iter().all(|frame| frame.len() == 160));
+            frames.extend(framer.flush());
+            prop_assert!(framer.flush().is_none());
+            let framed: Vec<u8> = frames.iter().flat_map(|frame| frame.as_slice().to_vec()).collect();
+            prop_assert_eq!(framed, pieces.concat());
         }
 
         #[test]

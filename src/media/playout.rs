@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::frame::PHONE_RATE;
+use crate::frame::{FRAME_MS, PHONE_RATE};
 
 /// Samples per millisecond at the carrier.
 const PER_MS: u64 = PHONE_RATE as u64 / 1_000;
@@ -86,6 +86,10 @@ struct Mark {
     number: u32,
     position: u64,
 }
+
+/// Half a tick: carriers play in ticks of 20 ms, and the one that sounds when a clear comes is heard to its end. On
+/// average that is half of one more than the marks and the time can tell.
+const HALF_TICK: u64 = FRAME_MS as u64 * PER_MS / 2;
 
 /// Marks that may be outstanding. A carrier's queue of 400 ms holds three or four.
 const MARKS_KEPT: usize = 32;
@@ -165,9 +169,9 @@ impl Playout {
         Echo::Played
     }
 
-    /// What the caller has heard at `now`; nothing when no part has begun to play.
+    /// What the caller will have heard when the playback is stopped at `now`; nothing when no part has begun to play.
     pub fn heard(&self, now: Duration) -> Option<Heard> {
-        let position = self.position(now);
+        let position = self.stopped(now);
         let segment = self.parts.iter().rev().find(|segment| segment.start < position)?;
         Some(Heard { part: segment.part, samples: position.min(segment.end) - segment.start })
     }
@@ -175,7 +179,7 @@ impl Playout {
     /// Throws away what the carrier has not played: from `now` on nothing of it will be. Returns what was heard.
     pub fn clear(&mut self, now: Duration) -> Option<Heard> {
         let heard = self.heard(now);
-        let position = self.position(now);
+        let position = self.stopped(now);
         self.sent = position;
         self.proof = (position, now);
         self.parts.clear();
@@ -184,6 +188,13 @@ impl Playout {
         self.marked_up_to = position;
         self.generation += 1;
         heard
+    }
+
+    fn stopped(&self, now: Duration) -> u64 {
+        match self.position(now) {
+            0 => 0, // nothing sounds yet
+            position => (position + HALF_TICK).min(self.sent),
+        }
     }
 
     /// The generation that marks are named with; one more after every clear.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
 use bytestring::ByteString;
-use tandem_media::frame::{G711Frame, Pcm24Frame};
+use tandem_media::frame::{Frame, Framer};
 use tandem_media::pcm::{PcmBytes, pcm_to_bytes};
 use tandem_wire::audio;
 use tandem_wire::openai::client;
@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use super::session::{Effect, Session};
 use crate::engine::{AudioChoice, Begin, EngineAudio, EngineWiring};
-use crate::kit::lane::LaneReady;
+use crate::kit::lane::{LaneReady, LaneWriter};
 use crate::kit::writer::{Urgency, WriteError, Writer};
 use crate::messages::{AgentAudio, EngineAccount, EngineCommand, EngineFact, FailureKind, FromEngine, Tag};
 use crate::ports::{DialError, EngineDialer, Outgoing, Socket, SocketItem};
@@ -31,6 +31,9 @@ use crate::ports::{DialError, EngineDialer, Outgoing, Socket, SocketItem};
 /// Frames joined into one append when several wait, as after the provider's handshake: 10 x 20 ms. In real time it
 /// is one frame, one append: waiting for a second would cost the caller 20 ms.
 const FRAMES_PER_APPEND: usize = 10;
+
+/// PCM16 is decoded so many samples at a time: 20 ms, on the stack.
+const SAMPLES_AT_ONCE: usize = 480;
 
 /// How often a silent socket is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -49,6 +52,7 @@ pub struct RealtimeSession {
     dialer: Arc<dyn EngineDialer>,
     dialect: Dialect,
     model: String,
+    choice: AudioChoice,
     ready_max: Duration,
     wiring: EngineWiring,
     writer: Option<Writer>,
@@ -60,9 +64,24 @@ pub struct RealtimeSession {
     effects: Vec<Effect>,
     /// Bytes of one message, reused in both directions.
     scratch: Vec<u8>,
-    /// Puts together samples that were cut between two messages.
-    pcm: PcmBytes,
+    framing: Framing,
     sounding: Option<Tag>,
+}
+
+/// Puts together what the provider cut anywhere, in the format of the session.
+enum Framing {
+    Pcmu(Framer<u8, 160>),
+    /// Even samples may be cut in two.
+    Pcm24(PcmBytes, Framer<i16, 480>),
+}
+
+impl Framing {
+    fn new(choice: AudioChoice) -> Self {
+        match choice {
+            AudioChoice::Pcmu => Self::Pcmu(Framer::new()),
+            AudioChoice::Pcm24 => Self::Pcm24(PcmBytes::new(), Framer::new()),
+        }
+    }
 }
 
 impl RealtimeSession {
@@ -87,6 +106,7 @@ impl RealtimeSession {
         Self {
             model: begin.agent.model.clone(),
             ready_max: begin.ready_max,
+            choice,
             session: Session::new(begin, choice),
             dialer,
             dialect,
@@ -98,7 +118,7 @@ impl RealtimeSession {
             ended: false,
             effects: Vec::new(),
             scratch: Vec::new(),
-            pcm: PcmBytes::new(),
+            framing: Framing::new(choice),
             sounding: None,
         }
     }
@@ -199,29 +219,43 @@ impl RealtimeSession {
         };
         self.scratch.truncate(length);
         self.session.took(tag.part, length);
-        let refused = match &self.wiring.audio {
-            EngineAudio::Pcmu { agent, .. } => G711Frame::split(&self.scratch)
-                .filter(|frame| agent.offer(AgentAudio::Frame(tag, *frame)).is_err())
-                .count(),
-            EngineAudio::Pcm24 { agent, .. } => {
-                if self.sounding.replace(tag) != Some(tag) {
-                    self.pcm.reset(); // half a sample of another part belongs to nothing here
-                }
-                let mut refused = 0;
+        if self.sounding.replace(tag) != Some(tag) {
+            self.framing = Framing::new(self.choice); // what is left of another part belongs to nothing here
+        }
+        let mut refused = 0;
+        match (&self.wiring.audio, &mut self.framing) {
+            (EngineAudio::Pcmu { agent, .. }, Framing::Pcmu(framer)) => framer.push(&self.scratch, |frame| {
+                refused += u64::from(agent.offer(AgentAudio::Frame(tag, frame)).is_err());
+            }),
+            (EngineAudio::Pcm24 { agent, .. }, Framing::Pcm24(pcm, framer)) => {
                 let mut rest = self.scratch.as_slice();
+                let mut samples = [0; SAMPLES_AT_ONCE];
                 while !rest.is_empty() {
-                    let frame = Pcm24Frame::fill_with(|samples| self.pcm.decode(&mut rest, samples));
-                    if !frame.is_empty() && agent.offer(AgentAudio::Frame(tag, frame)).is_err() {
-                        refused += 1;
-                    }
+                    let made = pcm.decode(&mut rest, &mut samples);
+                    framer.push(&samples[..made], |frame| {
+                        refused += u64::from(agent.offer(AgentAudio::Frame(tag, frame)).is_err());
+                    });
                 }
-                refused
             }
-        };
+            _ => unreachable!("framing is made for the format that the lanes carry"),
+        }
         if refused > 0 {
             tracing::warn!(refused, "agent lane full: the response is ended early");
-            self.account.frames_refused += refused as u64;
+            self.account.frames_refused += refused;
             self.session.overflowed(tag.part, &mut self.effects);
+        }
+    }
+
+    fn end_part(&mut self, tag: Tag) {
+        let whole = self.sounding == Some(tag);
+        match (&self.wiring.audio, &mut self.framing) {
+            (EngineAudio::Pcmu { agent, .. }, Framing::Pcmu(framer)) => {
+                finish_part(agent, framer.flush().filter(|_| whole), tag);
+            }
+            (EngineAudio::Pcm24 { agent, .. }, Framing::Pcm24(_, framer)) => {
+                finish_part(agent, framer.flush().filter(|_| whole), tag);
+            }
+            _ => unreachable!("framing is made for the format that the lanes carry"),
         }
     }
 
@@ -237,10 +271,7 @@ impl RealtimeSession {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Send(event, id) => self.say(&event, id.as_deref(), ctx),
-                Effect::EndOfPart(tag) => match &self.wiring.audio {
-                    EngineAudio::Pcmu { agent, .. } => agent.insist(AgentAudio::EndOfPart(tag)),
-                    EngineAudio::Pcm24 { agent, .. } => agent.insist(AgentAudio::EndOfPart(tag)),
-                },
+                Effect::EndOfPart(tag) => self.end_part(tag),
                 Effect::Tell(fact) => {
                     ready |= matches!(fact, EngineFact::Ready { .. });
                     failed |= matches!(fact, EngineFact::Failed(_));
@@ -331,6 +362,13 @@ impl RealtimeSession {
             ctx.stop();
         }
     }
+}
+
+fn finish_part<S, const N: usize>(agent: &LaneWriter<AgentAudio<S, N>>, rest: Option<Frame<S, N>>, tag: Tag) {
+    if let Some(frame) = rest {
+        agent.insist(AgentAudio::Frame(tag, frame));
+    }
+    agent.insist(AgentAudio::EndOfPart(tag));
 }
 
 impl Actor for RealtimeSession {

@@ -1,4 +1,4 @@
-//! The neighbour on the telephone side: one media socket per call, as Twilio opens it, and a caller who talks all the time.
+//! The neighbour on the telephone side: a media socket per call, as Twilio opens it, and a caller who never pauses.
 //! It does not know whether a switch or a bare relay answers.
 //!
 //! What it plays to the caller drains at 8,000 bytes a second, and a mark comes back when everything before it has been
@@ -71,11 +71,8 @@ struct Mark<'a> {
 
 /// Places one call and holds it until the round hangs up. What goes wrong is booked.
 pub(super) async fn call(load: Arc<Load>, address: SocketAddr) {
-    let carrier = match timeout(PATIENCE, Carrier::connect(&load, address))
-        .await
-        .map_err(anyhow::Error::from)
-        .flatten()
-    {
+    let connected = timeout(PATIENCE, Carrier::connect(&load, address)).await;
+    let carrier = match connected.map_err(anyhow::Error::from).flatten() {
         Ok(carrier) => carrier,
         Err(cause) => return load.failures.add(Failure::Refused, 1, cause.root_cause()),
     };
@@ -255,8 +252,8 @@ impl Playback {
     }
 }
 
-/// Callers do not speak in step: each has its own place within the 20 ms, spread by steps of the golden section (0.618 x 20).
-/// The runtime's timers round it up to a millisecond, as a busy network would.
+/// Callers do not speak in step: each has its own place within the 20 ms, spread by steps of the golden section (0.618
+/// x 20). The runtime's timers round it up to a millisecond, as a busy network would.
 fn phase(call: u32) -> Duration {
     Duration::from_micros(u64::from(call) * 12_361 % 20_000)
 }

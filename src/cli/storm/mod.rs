@@ -23,12 +23,15 @@ mod round;
 mod sockets;
 mod stats;
 
+use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 
 use process::Cores;
 use report::Report;
@@ -37,19 +40,24 @@ use round::{Audio, Middle, Plan, Round};
 /// Switch and floor in alternation, so that a slow minute of the machine hits both.
 const ROUNDS_WITH_FLOOR: [Middle; 4] = [Middle::Switch, Middle::Relay, Middle::Switch, Middle::Relay];
 
+/// Between lines of progress where they cannot be rewritten.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+/// To the line's beginning, and erase it.
+const CLEAR_LINE: &str = "\r\x1b[2K";
+
 /// Put many calls through a switch on loopback and measure it.
 ///
-/// Starts `tandem serve` as a process of its own on a core of its own, plays the carrier and the provider of every call, and
-/// reports added delay, lost, doubled or reordered audio, failures, CPU time and memory of the switch alone. Ends with 1 if
-/// any frame or call was lost.
+/// Starts `tandem serve` as a process of its own on a core of its own, plays the carrier and the provider of every
+/// call, and reports added delay, lost, doubled or reordered audio, failures, CPU time and memory of the switch alone.
+/// Ends with 1 if any frame or call was lost.
 #[derive(Args, Debug)]
 #[command(after_help = "Example: tandem storm --calls 500 --seconds 20 --floor")]
 pub(crate) struct StormOptions {
     /// Calls at the same time.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(identity::TRACKS_MAX)))]
     calls: u32,
-    /// Length of the measured window of each round, in which all calls talk; at most 50 minutes, for a call and a session end
-    /// after 60.
+    /// Length of the measured window of each round, in which all calls talk; at most 50 minutes, for a call and a
+    /// session end after 60.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_000))]
     seconds: u64,
     /// What the provider's sessions speak: mu-law as the telephone does, or PCM16 at 24 kHz.
@@ -63,8 +71,14 @@ pub(crate) struct StormOptions {
     json: bool,
 }
 
-/// Plays the storm and prints its report. Must be called outside any async runtime: it brings its own of one thread, so that
-/// the load fits on one core beside the switch's.
+/// A line on the error stream while a storm runs: rewritten on a terminal, told every few seconds elsewhere.
+struct Progress {
+    terminal: bool,
+    told_at: Option<Instant>,
+}
+
+/// Plays the storm and prints its report. Must be called outside any async runtime: it brings its own of one thread, so
+/// that the load fits on one core beside the switch's.
 pub(crate) fn run(options: &StormOptions) -> Result<ExitCode> {
     process::allow_sockets(options.calls)?;
     let cores = Cores::divide()?;
@@ -91,25 +105,40 @@ pub(crate) fn run(options: &StormOptions) -> Result<ExitCode> {
 
 async fn play_rounds(options: &StormOptions, cores: &Cores) -> Result<Vec<Round>> {
     let middles = if options.floor { &ROUNDS_WITH_FLOOR[..] } else { &ROUNDS_WITH_FLOOR[..1] };
+    let mut progress = Progress { terminal: std::io::stderr().is_terminal(), told_at: None };
     let mut rounds = Vec::new();
     for (index, middle) in middles.iter().copied().enumerate() {
         let plan = Plan { calls: options.calls, seconds: options.seconds, audio: options.audio, middle };
         let title = format!("round {} of {}", index + 1, middles.len());
-        let round = round::play(plan, cores, &mut |stage| show_progress(&title, stage)).await;
-        rounds.push(round.with_context(|| title.clone())?);
+        let round = round::play(plan, cores, &mut |stage| progress.show(&format!("{title}: {stage}"))).await;
+        rounds.push(round.context(title)?);
     }
-    show_progress("", "");
+    progress.clear();
     Ok(rounds)
 }
 
-/// One line that is written over and over; only where somebody watches.
-fn show_progress(title: &str, stage: &str) {
-    let mut error = std::io::stderr().lock();
-    if error.is_terminal() {
-        let separator = if stage.is_empty() { "" } else { ": " };
-        // A terminal that cannot be written to is no reason to stop measuring.
-        drop(write!(error, "\r\x1b[2K{title}{separator}{stage}").and_then(|()| error.flush()));
+impl Progress {
+    fn show(&mut self, line: &str) {
+        let now = Instant::now();
+        if self.terminal {
+            tell(format_args!("{CLEAR_LINE}{line}"));
+        } else if self.told_at.is_none_or(|told_at| now >= told_at + PROGRESS_EVERY) {
+            self.told_at = Some(now);
+            tell(format_args!("{line}\n"));
+        }
     }
+
+    fn clear(&self) {
+        if self.terminal {
+            tell(format_args!("{CLEAR_LINE}"));
+        }
+    }
+}
+
+/// An error stream that nobody reads is no reason to stop measuring.
+fn tell(text: fmt::Arguments<'_>) {
+    let mut error = std::io::stderr().lock();
+    drop(error.write_fmt(text).and_then(|()| error.flush()));
 }
 
 #[cfg(test)]

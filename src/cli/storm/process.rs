@@ -62,8 +62,8 @@ pub(super) struct MachineTime {
 // ---------------------------------------------------------------- Cores and limits
 
 impl Cores {
-    /// Gives the first core to the measured process and moves this one to the others, while that is possible: it takes two
-    /// cores and the `taskset` command.
+    /// Gives the first core to the measured process and moves this one to the others, while that is possible: it takes
+    /// two cores and the `taskset` command.
     pub(super) fn divide() -> Result<Self> {
         let status = read("/proc/self/status")?;
         let allowed = field(&status, "Cpus_allowed_list")
@@ -114,8 +114,8 @@ fn run_quietly(command: &str, arguments: &[&str]) -> bool {
 // ---------------------------------------------------------------- Measured
 
 impl Measured {
-    /// Starts this same program as `tandem <arguments>` with exactly these variables as its environment, in an empty folder:
-    /// what the user's shell or folder holds must not be measured.
+    /// Starts this same program as `tandem <arguments>` with exactly these variables as its environment, in an empty
+    /// folder: what the user's shell or folder holds must not be measured.
     pub(super) fn start(cores: &Cores, arguments: &[&str], environment: &[(&str, String)]) -> Result<Self> {
         let program = std::env::current_exe().context("this program's own path")?;
         let folder = Folder::create()?;
@@ -281,8 +281,8 @@ fn read(path: &str) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {path} (storm needs Linux)"))
 }
 
-/// User and system time of all threads, living and ended: fields 14 and 15 of `proc_pid_stat(5)`. The second field is the
-/// program's name in parentheses and may itself hold blanks and parentheses.
+/// User and system time of all threads, living and ended: fields 14 and 15 of `proc_pid_stat(5)`. The second field is
+/// the program's name in parentheses and may itself hold blanks and parentheses.
 fn cpu_times(stat: &str) -> Option<(f64, f64)> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut ticks = fields.split_whitespace().skip(11).map(str::parse::<u32>);
@@ -364,6 +364,17 @@ mod tests {
         let limits = "Limit        Soft Limit  Hard Limit  Units\nMax open files            1024                 unlimited            files\n";
         assert_eq!(open_files(limits), Some((1_024, u64::MAX)));
         assert_eq!(open_files("Max cpu time unlimited unlimited seconds"), None);
+    }
+
+    #[tokio::test]
+    async fn a_process_that_ends_before_it_is_ready_is_an_error_with_its_last_words() {
+        let cores = Cores { count: 1, measured: None };
+        // This program is here the tests' own, and no test runner knows the argument.
+        let mut process = Measured::start(&cores, &["--storm-unknown"], &[]).expect("it starts");
+        let error = process.announced_address().await.expect_err("it ends").to_string();
+        assert!(error.contains("ended before it was ready") && error.contains("storm-unknown"), "{error}");
+        assert!(process.log_lines() > 0);
+        assert!(process.usage().is_err());
     }
 
     #[test]

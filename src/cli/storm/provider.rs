@@ -1,9 +1,9 @@
 //! The neighbour on the AI side: a Realtime server (GA dialect) for every session the switch opens.
 //! It does not know which call a session serves, until the caller's audio says so.
 //!
-//! A session talks for half of the time, in deltas of 100 ms as they are due: the greeting when asked for, then a turn every
-//! 6 s. The caller is said to speak only while nothing is being played, so nobody is interrupted. Behind the bare relay the
-//! same audio goes out as the carrier's own messages, for that is what such a relay would carry.
+//! A session talks for half of the time, in deltas of 100 ms as they are due: the greeting when asked for, then a turn
+//! every 6 s. The caller is said to speak only while nothing is being played, so nobody is interrupted. Behind the bare
+//! relay the same audio goes out as the carrier's own messages, for that is what such a relay would carry.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -27,8 +27,9 @@ use super::stats::{Failure, Listener, Speaker};
 /// Five frames of 20 ms: what a delta holds, and what a switch would put into one message to the carrier.
 const DELTA_FRAMES: u32 = 5;
 const DELTA: Duration = Duration::from_millis(100);
-/// 3 s of speech, then 3 beats of 1 s: the caller begins, the caller ends, the next answer begins. That pause is shorter than
-/// the 4 s after which a switch fills dead air, and its first beat longer than the lead a carrier may still be playing.
+/// 3 s of speech, then 3 beats of 1 s: the caller begins, the caller ends, the next answer begins. That pause is
+/// shorter than the 4 s after which a switch fills dead air, and its first beat longer than the lead a carrier may
+/// still be playing.
 const ANSWER_DELTAS: u32 = 30;
 const BEAT: Duration = Duration::from_secs(1);
 const ANSWER: &str = "It says the same thing to everyone, at a time of its own.";
@@ -127,16 +128,10 @@ async fn talk(socket: TcpStream, load: &Arc<Load>) -> Result<()> {
 impl Session<'_> {
     async fn run(mut self) -> Result<()> {
         let id = format!("sess_{}", self.speaker.id());
-        self.tell(
-            "session.created",
-            json!({"session": {"id": id, "object": "realtime.session", "type": "realtime"}}),
-        )
-        .await?;
-        self.tell(
-            "conversation.created",
-            json!({"conversation": {"id": "conv_1", "object": "realtime.conversation"}}),
-        )
-        .await?;
+        let session = json!({"id": id, "object": "realtime.session", "type": "realtime"});
+        self.tell("session.created", json!({"session": session})).await?;
+        let conversation = json!({"id": format!("conv_{id}"), "object": "realtime.conversation"});
+        self.tell("conversation.created", json!({"conversation": conversation})).await?;
         let timer = sleep_until(self.due);
         tokio::pin!(timer);
         loop {
@@ -148,7 +143,7 @@ impl Session<'_> {
                 message = self.socket.next() => match message.context("closed without a word")?? {
                     Message::Text(text) => self.take(&text).await?,
                     Message::Close(Some(frame)) => bail!("closed by the switch: {frame}"),
-            Message::Close(None) => bail!("closed by the switch without a reason"),
+                    Message::Close(None) => bail!("closed by the switch without a reason"),
                     Message::Binary(_) => self.violated("a binary message"),
                     Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
                 },
@@ -387,8 +382,8 @@ fn message_item(id: &str, role: &str, status: &str, content: &Value) -> Value {
     json!({"id": id, "object": "realtime.item", "type": "message", "role": role, "status": status, "content": content})
 }
 
-/// The first answers are cut to different lengths, so that the calls do not talk in step: 1 to 29 deltas, spread by steps of
-/// 18, which is about 29 times the golden section.
+/// The first answers are cut to different lengths, so that the calls do not talk in step: 1 to 29 deltas, spread by
+/// steps of 18, which is about 29 times the golden section.
 fn greeting_deltas(session: u32) -> u32 {
     1 + session * 18 % (ANSWER_DELTAS - 1)
 }

@@ -1,5 +1,8 @@
 //! The floor: what moving a call's bytes from socket to socket costs when nothing is done to them.
 //! It knows neither WebSocket nor audio. One thread, one task per call, like the switch it is compared with.
+//!
+//! A call through it carries the audio of both directions and a mark per answer. The provider's other events, 17 in 6 s
+//! and 5 % of a switch's messages, have no counterpart: the comparison is that much against the switch.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;

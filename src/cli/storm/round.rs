@@ -223,8 +223,8 @@ async fn place_calls(
 }
 
 impl Round {
-    /// Whether every call stood and every frame arrived once and in its place. Audio that nobody sent is an error too where
-    /// the bytes must arrive unchanged; after a resampler it may be a seam.
+    /// Whether every call stood and every frame arrived once and in its place. Audio that nobody sent is an error too
+    /// where the bytes must arrive unchanged; after a resampler it may be a seam.
     pub(super) fn is_clean(&self, audio: Audio) -> bool {
         let directions = [&self.up, &self.down];
         let unchanged =

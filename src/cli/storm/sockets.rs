@@ -20,8 +20,8 @@ pub(super) struct Media<'a> {
     pub(super) payload: &'a str,
 }
 
-/// Read buffers of 4 KiB (they are zeroed at every read) and no write buffer (a message is written at once): a storm has
-/// two sockets per call and shares the machine with what it measures.
+/// Read buffers of 4 KiB (they are zeroed at every read) and no write buffer (a message is written at once): a storm
+/// has two sockets per call and shares the machine with what it measures.
 pub(super) fn config() -> WebSocketConfig {
     WebSocketConfig::default().read_buffer_size(4 * 1_024).write_buffer_size(0).max_write_buffer_size(1 << 20)
 }

@@ -10,7 +10,7 @@ fn audio_plays_from_when_it_was_sent_and_not_beyond_what_was_sent() {
     let mut playout = Playout::default();
     playout.sent(Part(1), 800, ms(1_000));
     assert_eq!(playout.heard(ms(1_000)), None);
-    assert_eq!(playout.heard(ms(1_040)), Some(Heard { part: Part(1), samples: 320 }));
+    assert_eq!(playout.heard(ms(1_040)), Some(Heard { part: Part(1), samples: 320 + HALF_TICK }));
     assert_eq!(playout.heard(ms(9_000)), Some(Heard { part: Part(1), samples: 800 }));
     assert_eq!((playout.lead(ms(1_040)), playout.lead(ms(9_000))), (ms(60), ms(0)));
 }
@@ -31,7 +31,7 @@ fn a_mark_is_proof_against_a_carrier_that_started_late() {
     playout.sent(Part(1), 8_000, ms(0));
     // The mark stands at 200 ms; it comes back at 300 ms, so the playback began 100 ms late.
     assert_eq!(playout.echoed(generation, first, ms(300)), Echo::Played);
-    assert_eq!(playout.heard(ms(350)).unwrap().ms(), 250);
+    assert_eq!(playout.heard(ms(350)).unwrap().samples, 250 * PER_MS + HALF_TICK);
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn without_any_mark_coming_back_time_alone_decides() {
     let mut playout = Playout::default();
     playout.sent(Part(1), 8_000, ms(0));
     playout.mark();
-    assert_eq!(playout.heard(ms(400)).unwrap().ms(), 400);
+    assert_eq!(playout.heard(ms(400)).unwrap().samples, 400 * PER_MS + HALF_TICK);
     assert_eq!(playout.marks_outstanding(), 1);
 }
 
@@ -48,11 +48,11 @@ fn marks_flushed_by_a_clear_are_no_proof_of_playing() {
     let mut playout = Playout::default();
     playout.sent(Part(1), 8_000, ms(0));
     let (generation, number) = playout.mark();
-    assert_eq!(playout.clear(ms(250)), Some(Heard { part: Part(1), samples: 2_000 }));
+    assert_eq!(playout.clear(ms(250)), Some(Heard { part: Part(1), samples: 2_000 + HALF_TICK }));
     assert_eq!(playout.echoed(generation, number, ms(251)), Echo::Stale);
     assert!(playout.is_idle(ms(251)));
     playout.sent(Part(2), 800, ms(300));
-    assert_eq!(playout.heard(ms(310)), Some(Heard { part: Part(2), samples: 80 }));
+    assert_eq!(playout.heard(ms(310)), Some(Heard { part: Part(2), samples: 80 + HALF_TICK }));
     assert_eq!(playout.books(), MarkBooks { sent: 1, cleared: 1, stale: 1, ..MarkBooks::default() });
 }
 
@@ -62,8 +62,8 @@ fn of_overlapping_parts_the_one_being_played_is_told() {
     playout.sent(Part(1), 800, ms(0));
     playout.sent(Part(2), 800, ms(0));
     playout.sent(Part(3), 800, ms(0));
-    assert_eq!(playout.heard(ms(150)), Some(Heard { part: Part(2), samples: 400 }));
-    assert_eq!(playout.heard(ms(100)), Some(Heard { part: Part(1), samples: 800 }));
+    assert_eq!(playout.heard(ms(150)), Some(Heard { part: Part(2), samples: 400 + HALF_TICK }));
+    assert_eq!(playout.heard(ms(90)), Some(Heard { part: Part(1), samples: 800 }));
 }
 
 #[test]

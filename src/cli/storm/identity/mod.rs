@@ -46,7 +46,8 @@ impl Voice {
 }
 
 impl Ear {
-    /// Takes the next bytes of the stream and reports every frame they complete as `(track, number)`, in order of arrival.
+    /// Takes the next bytes of the stream and reports every frame they complete as `(track, number)`, in order of
+    /// arrival.
     pub(super) fn hear(&mut self, audio: &[u8], found: impl FnMut(u32, u32)) {
         match self {
             Ear::Stamps(reader) => reader.hear(audio, found),

@@ -1,4 +1,4 @@
-//! Identity sung in chords, for a path that resamples: mu-law at 8 kHz becomes PCM16 at 24 kHz on the way, or the reverse.
+//! Identity sung in chords, for a path that resamples: from mu-law at 8 kHz to PCM16 at 24 kHz, or the reverse.
 //! It does not know which end it stands at, nor whether a frame is late, doubled or missing.
 //!
 //! A frame is a chord of up to sixteen tones, each of them one bit, on or off:
@@ -9,9 +9,9 @@
 //! | 8-14 | seven bits of the track: the low ones in even frames, the high ones in odd frames |
 //! | 15 | odd parity, so that silence is no chord |
 //!
-//! The tones stand 200 Hz apart and are judged over 5 ms, in which all of them do whole cycles: they cannot be mistaken for
-//! one another, in whatever phase the path delivers them. The codec is written here once more on purpose: an instrument that
-//! shared the switch's would share its errors.
+//! The tones stand 200 Hz apart and are judged over 5 ms, in which all of them do whole cycles: they cannot be mistaken
+//! for one another, in whatever phase the path delivers them. The codec is written here once more on purpose: an
+//! instrument that shared the switch's would share its errors.
 
 use std::f32::consts::PI;
 use std::sync::Arc;
@@ -225,8 +225,8 @@ fn nearest(next: u32, low: u8) -> u32 {
     next.checked_add_signed(i32::from(ahead.cast_signed())).unwrap_or(next + u32::from(ahead))
 }
 
-/// A sum of products in eight lanes, which the compiler turns into vector instructions; a single running sum it may not.
-/// Windows are 40 or 120 samples: whole eights.
+/// A sum of products in eight lanes, which the compiler turns into vector instructions; a single running sum it may
+/// not. Windows are 40 or 120 samples: whole eights.
 fn product(left: &[f32], right: &[f32]) -> f32 {
     let mut lanes = [0.0; 8];
     let (left, right) = (left.as_chunks::<8>().0, right.as_chunks::<8>().0);

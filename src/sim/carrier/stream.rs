@@ -1,0 +1,429 @@
+//! One media stream as the carrier lives it: frames out on the clock, audio in to the caller's ear, marks told when
+//! they are true.
+//!
+//! Knows no webhooks and no documents. It ends when the switch closes it, the caller hangs up, or a fault strikes.
+
+use std::{collections::VecDeque, time::Duration};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Map, Value};
+use tandem_media::g711;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_tungstenite::{
+    client_async_with_config,
+    tungstenite::{
+        Error, Utf8Bytes,
+        client::IntoClientRequest,
+        http::{HeaderValue, header},
+    },
+};
+
+use super::{
+    CarrierEvent, Clear,
+    fault::CarrierFault,
+    log::Log,
+    network::Network,
+    playback::{Playback, TICK_BYTES},
+    uplink::{Ids, Uplink},
+};
+use crate::duplex::{self, Duplex, Incoming, SocketEnd};
+
+/// Length of a tick: the carrier plays, and the ear hears, in pieces of this size.
+pub(crate) const TICK: Duration = Duration::from_millis(20);
+
+/// How long a stream's connect and upgrade may take before the carrier gives up.
+const CONNECT_TAKES_MAX: Duration = Duration::from_secs(10);
+
+/// A connected stream whose upgrade was accepted.
+pub(crate) struct Connected(Duplex);
+
+/// Why a stream did not come to be, in the carrier's own error codes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StreamError {
+    pub(crate) code: u32,
+    pub(crate) text: String,
+}
+
+/// Connects and upgrades. `url` is `ws` on loopback; `signature` is over the URL of the document.
+pub(crate) async fn connect(url: &str, signature: Option<&str>) -> Result<Connected, StreamError> {
+    let failed = |code, text: String| StreamError { code, text: format!("{url} {text}") };
+    let mut request =
+        url.into_client_request().map_err(|error| failed(31_923, format!("is no WebSocket URL: {error}")))?;
+    let headers = request.headers_mut();
+    headers.insert(header::USER_AGENT, HeaderValue::from_static("Twilio.TmeWs/1.0"));
+    if let Some(signature) = signature.and_then(|signature| HeaderValue::from_str(signature).ok()) {
+        headers.insert("X-Twilio-Signature", signature);
+    }
+    let address =
+        (request.uri().host().unwrap_or_default().to_owned(), request.uri().port_u16().unwrap_or(80));
+    let upgrading = async {
+        let host = address.0.trim_matches(['[', ']']);
+        let tcp = TcpStream::connect((host, address.1))
+            .await
+            .map_err(|error| failed(31_902, format!("cannot be connected to: {error}")))?;
+        tcp.set_nodelay(true).map_err(|error| failed(31_903, format!("broke at once: {error}")))?;
+        let upgraded = client_async_with_config(request, tcp, Some(duplex::config())).await;
+        upgraded.map_err(|error| match error {
+            Error::Http(response) => {
+                failed(31_920, format!("answered the upgrade with {}", response.status()))
+            }
+            other => failed(31_920, format!("did not upgrade: {other}")),
+        })
+    };
+    match timeout(CONNECT_TAKES_MAX, upgrading).await {
+        Ok(upgraded) => upgraded.map(|(socket, _)| Connected(Duplex::new(socket))),
+        Err(_) => Err(failed(31_901, "did not answer in time".to_owned())),
+    }
+}
+
+/// How a stream ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The socket went away; the call goes on with what its document says.
+    Socket(SocketEnd),
+    /// The caller hung up, or the longest time of the call was over: `true`.
+    HangUp { too_long: bool },
+}
+
+/// The caller's ear and mouth on one clock, which starts with the first stream.
+#[derive(Debug, Default)]
+pub(crate) struct Ear {
+    pub(crate) began: Option<Instant>,
+    pub(crate) heard: Vec<i16>,
+}
+
+impl Ear {
+    /// Sample that is heard at `now`, on a whole tick not before it.
+    fn tick_at(&mut self, now: Instant) -> u32 {
+        let began = *self.began.get_or_insert(now);
+        u32::try_from((now - began).as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u32::MAX)
+    }
+
+    fn hear(&mut self, tick: u32, audio: &[u8]) {
+        let from = tick as usize * TICK_BYTES;
+        self.heard.resize(from, 0); // silence since the last stream
+        self.heard.extend(audio.iter().map(|&code| g711::ulaw_decode(code)));
+        self.heard.resize(from + TICK_BYTES, 0);
+    }
+}
+
+/// What a stream needs of its call.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) ids: Ids,
+    pub(crate) parameters: &'a [(String, String)],
+    pub(crate) caller: &'a [i16],
+    pub(crate) digits: &'a [(Duration, char)],
+    pub(crate) network: Network,
+    pub(crate) faults: &'a [CarrierFault],
+    /// When the caller hangs up, once it is known when the ear began.
+    pub(crate) hang_up_at: &'a (dyn Fn(Instant) -> Option<Instant> + Sync),
+    pub(crate) too_long_at: Instant,
+}
+
+struct Stream<'a> {
+    socket: Duplex,
+    uplink: Uplink<'a>,
+    playback: Playback,
+    sid: String,
+    faults: &'a [CarrierFault],
+    was_sounding: bool,
+}
+
+/// Runs a stream to its end.
+pub(crate) async fn run(
+    connected: Connected,
+    around: Surroundings<'_>,
+    ear: &mut Ear,
+    log: &mut Log<'_>,
+) -> Ended {
+    let Connected(mut socket) = connected;
+    let has = |fault| around.faults.contains(&fault);
+    // The ear and this stream share a grid of ticks, so that frame n of the caller is what he says during tick n.
+    let first_tick = ear.tick_at(Instant::now());
+    let began = ear.began.unwrap_or_else(Instant::now);
+    let zero = began + TICK * first_tick;
+    let said_before = first_tick as usize * TICK_BYTES;
+    let passed = TICK * first_tick;
+    let digits: VecDeque<_> =
+        around.digits.iter().filter_map(|(at, digit)| Some((at.checked_sub(passed)?, *digit))).collect();
+    let sid = around.ids.stream.clone();
+    let caller = around.caller.get(said_before..).unwrap_or_default();
+    let mut uplink = Uplink::new(around.ids, caller, digits, around.network, around.faults);
+    let mut opening = uplink.opening(around.parameters);
+    if has(CarrierFault::CloseBeforeStart) {
+        opening.truncate(1);
+    }
+    for message in opening {
+        socket.send(message);
+    }
+    log.event(CarrierEvent::Connected);
+    if has(CarrierFault::CloseBeforeStart) {
+        socket.close(1000, "").await;
+        return Ended::Socket(SocketEnd::ByUs("closed before start"));
+    }
+    log.event(CarrierEvent::StartSent { stream_sid: sid.clone() });
+    let delay = around.network.playback_start_delay.as_nanos().div_ceil(TICK.as_nanos());
+    let mut stream = Stream {
+        socket,
+        uplink,
+        playback: Playback::new(u32::try_from(delay).unwrap_or(u32::MAX)),
+        sid,
+        faults: around.faults,
+        was_sounding: false,
+    };
+    let hang_up_at = (around.hang_up_at)(began);
+    let ended = stream.live(zero, first_tick, hang_up_at, around.too_long_at, ear, log).await;
+    log.played(stream.playback.received_ms(), stream.playback.played_ms());
+    stream.leave(ended, log).await
+}
+
+impl Stream<'_> {
+    async fn live(
+        &mut self,
+        zero: Instant,
+        first_tick: u32,
+        hang_up_at: Option<Instant>,
+        too_long_at: Instant,
+        ear: &mut Ear,
+        log: &mut Log<'_>,
+    ) -> Leaving {
+        let after =
+            |wanted: fn(&CarrierFault) -> Option<Duration>| Some(zero + self.faults.iter().find_map(wanted)?);
+        let reset_at =
+            after(|fault| if let CarrierFault::ResetAfter(time) = fault { Some(*time) } else { None });
+        let freeze_at =
+            after(|fault| if let CarrierFault::HalfOpenAfter(time) = fault { Some(*time) } else { None });
+        let mut frozen = false;
+        let mut ticks = 0;
+        loop {
+            let tick_at = zero + TICK * ticks;
+            let send_at = zero + self.uplink.next_at();
+            let ends = [hang_up_at, Some(too_long_at), reset_at, freeze_at.filter(|_| !frozen)];
+            let wake_at = ends.into_iter().flatten().fold(tick_at.min(send_at), Instant::min);
+            // Messages first: what can be read now came before a tick that is overdue, as far as anyone can tell. But a
+            // flood of them does not hold the clock up by more than a tick.
+            tokio::select! {
+                biased;
+                incoming = self.socket.next(), if !frozen => {
+                    match incoming {
+                        Incoming::Text(text) => self.obey(&text, log),
+                        Incoming::Binary => log.warn(31_950, "message is a binary frame".to_owned()),
+                        Incoming::End(end) => return Leaving::Socket(end),
+                    }
+                    if Instant::now() < tick_at + TICK {
+                        continue;
+                    }
+                }
+                () = sleep_until(wake_at) => {}
+            }
+            let now = Instant::now();
+            let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+            if now >= tick_at {
+                self.tick(first_tick + ticks, ear, log);
+                ticks += 1;
+            }
+            if !frozen {
+                for sent in self.uplink.due(now - zero) {
+                    self.socket.send(sent.message);
+                    if let Some(digit) = sent.key {
+                        log.event(CarrierEvent::DtmfSent { digit });
+                    }
+                }
+            }
+            if passed(hang_up_at) || now >= too_long_at {
+                return Leaving::HangUp { too_long: !passed(hang_up_at), frozen };
+            }
+            if passed(reset_at) {
+                return Leaving::Reset;
+            }
+            frozen = frozen || passed(freeze_at);
+        }
+    }
+
+    fn tick(&mut self, tick: u32, ear: &mut Ear, log: &mut Log<'_>) {
+        let played = self.playback.tick();
+        ear.hear(tick, &played.audio);
+        let is_sounding = !played.audio.is_empty();
+        if is_sounding != self.was_sounding {
+            log.event(if is_sounding { CarrierEvent::AudioBegan } else { CarrierEvent::AudioEnded });
+            self.was_sounding = is_sounding;
+        }
+        for name in played.marks {
+            self.echo(name, log);
+        }
+        log.passing();
+    }
+
+    fn echo(&mut self, name: String, log: &mut Log<'_>) {
+        if self.faults.contains(&CarrierFault::NoMarks) {
+            return;
+        }
+        let message = self.uplink.mark(&name);
+        self.socket.send(message);
+        log.event(CarrierEvent::MarkEchoed { name });
+    }
+
+    fn obey(&mut self, text: &Utf8Bytes, log: &mut Log<'_>) {
+        match read(text, &self.sid) {
+            Ok(Order::Media(audio)) => self.playback.media(audio),
+            Ok(Order::Mark(name)) if self.faults.contains(&CarrierFault::MarksAtOnce) => self.echo(name, log),
+            Ok(Order::Mark(name)) => {
+                if let Some(name) = self.playback.mark(name) {
+                    self.echo(name, log);
+                }
+            }
+            Ok(Order::Clear) => {
+                let dropped = self.playback.clear();
+                let dropped_ms = dropped.bytes as u64 / 8;
+                log.cleared(Clear { at: log.now(), played_ms_total: self.playback.played_ms(), dropped_ms });
+                for name in dropped.marks {
+                    self.echo(name, log);
+                }
+            }
+            Err(what) => log.warn(31_951, what),
+        }
+    }
+
+    async fn leave(mut self, leaving: Leaving, log: &mut Log<'_>) -> Ended {
+        let end = match leaving {
+            Leaving::Socket(end) => {
+                self.socket.finish().await;
+                end
+            }
+            Leaving::Reset => {
+                self.socket.reset();
+                SocketEnd::ByUs("reset")
+            }
+            Leaving::HangUp { too_long, frozen } => {
+                if !frozen {
+                    if !self.faults.contains(&CarrierFault::NoStop) {
+                        let stop = self.uplink.stop();
+                        self.socket.send(stop);
+                        log.event(CarrierEvent::StopSent);
+                    }
+                    self.socket.close(1000, "").await;
+                }
+                log.event(CarrierEvent::SocketEnded(SocketEnd::ByUs("hang-up")));
+                return Ended::HangUp { too_long };
+            }
+        };
+        log.event(CarrierEvent::SocketEnded(end.clone()));
+        Ended::Socket(end)
+    }
+}
+
+enum Leaving {
+    Socket(SocketEnd),
+    Reset,
+    HangUp { too_long: bool, frozen: bool },
+}
+
+// ------------------------------------------------------------------------------------------------------ from the switch
+
+#[derive(Debug, PartialEq, Eq)]
+enum Order {
+    Media(Vec<u8>),
+    Mark(String),
+    Clear,
+}
+
+/// A message of the switch's, in exactly the shape the carrier wants; otherwise what is wrong with it.
+fn read(text: &str, stream_sid: &str) -> Result<Order, String> {
+    let Ok(Value::Object(message)) = serde_json::from_str(text) else {
+        return Err(format!("message is no JSON object: {}", shown(text)));
+    };
+    let event = message.get("event").and_then(Value::as_str).unwrap_or_default();
+    if message.get("streamSid").and_then(Value::as_str) != Some(stream_sid) {
+        return Err(format!("streamSid of {event:?} is not this stream's: {}", shown(text)));
+    }
+    let part = |own: &str, field: &str| -> Result<String, String> {
+        only(&message, &["event", "streamSid", own])?;
+        let inner = message
+            .get(own)
+            .and_then(Value::as_object)
+            .ok_or_else(|| format!("{own} is missing: {}", shown(text)))?;
+        only(inner, &[field])?;
+        let value = inner.get(field).and_then(Value::as_str);
+        value
+            .map(str::to_owned)
+            .ok_or_else(|| format!("{own}.{field} is missing or no text: {}", shown(text)))
+    };
+    match event {
+        "media" => {
+            let payload = part("media", "payload")?;
+            let audio = BASE64_STANDARD
+                .decode(&payload)
+                .map_err(|_| format!("payload is not base64: {}", shown(&payload)))?;
+            Ok(Order::Media(audio))
+        }
+        "mark" => part("mark", "name").map(Order::Mark),
+        "clear" => only(&message, &["event", "streamSid"]).map(|()| Order::Clear),
+        _ => Err(format!("event {event:?} is unknown")),
+    }
+}
+
+fn only(object: &Map<String, Value>, known: &[&str]) -> Result<(), String> {
+    match object.keys().find(|key| !known.contains(&key.as_str())) {
+        Some(key) => Err(format!("field {key:?} is not allowed")),
+        None => Ok(()),
+    }
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(120).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_are_taken_in_their_exact_shape_only() {
+        let read = |text: &str| read(text, "MZ1");
+        assert_eq!(
+            read(r#"{"event":"media","streamSid":"MZ1","media":{"payload":"//8="}}"#),
+            Ok(Order::Media(vec![255, 255]))
+        );
+        assert_eq!(
+            read(r#"{"event":"mark","streamSid":"MZ1","mark":{"name":"g1:2"}}"#),
+            Ok(Order::Mark("g1:2".to_owned()))
+        );
+        assert_eq!(read(r#"{"event":"clear","streamSid":"MZ1"}"#), Ok(Order::Clear));
+        for (text, words) in [
+            ("hello", "no JSON object"),
+            ("[]", "no JSON object"),
+            (r#"{"event":"clear"}"#, "not this stream's"),
+            (r#"{"event":"clear","streamSid":"MZ2"}"#, "not this stream's"),
+            (r#"{"event":"clear","streamSid":"MZ1","now":true}"#, "\"now\" is not allowed"),
+            (r#"{"event":"ping","streamSid":"MZ1"}"#, "\"ping\" is unknown"),
+            (r#"{"streamSid":"MZ1"}"#, "\"\" is unknown"),
+            (r#"{"event":"media","streamSid":"MZ1"}"#, "media is missing"),
+            (r#"{"event":"media","streamSid":"MZ1","media":{"payload":"%"}}"#, "not base64"),
+            (
+                r#"{"event":"media","streamSid":"MZ1","media":{"payload":7}}"#,
+                "media.payload is missing or no text",
+            ),
+            (
+                r#"{"event":"media","streamSid":"MZ1","media":{"payload":"","track":"outbound"}}"#,
+                "\"track\" is not allowed",
+            ),
+            (r#"{"event":"mark","streamSid":"MZ1","mark":{}}"#, "mark.name is missing"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(words), "{text} says {error:?}");
+        }
+    }
+
+    #[test]
+    fn the_ear_keeps_silence_between_streams() {
+        let mut ear = Ear::default();
+        ear.hear(0, &[0x80; 160]);
+        ear.hear(3, &[0x80; 10]);
+        assert_eq!(ear.heard.len(), 4 * TICK_BYTES);
+        assert_eq!(ear.heard.iter().filter(|&&sample| sample != 0).count(), 170);
+        assert_ne!(ear.heard[3 * TICK_BYTES], 0);
+    }
+}

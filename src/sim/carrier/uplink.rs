@@ -1,0 +1,246 @@
+//! What the carrier says on a stream's socket, and when: the caller's audio in frames on one absolute schedule, keys,
+//! and the oddities that were ordered.
+//!
+//! Knows no socket and no clock: times are since the stream's `start`, and it is asked what is due.
+
+use std::{collections::VecDeque, time::Duration};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
+use tandem_media::g711;
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+
+use super::{
+    fault::CarrierFault,
+    network::{Link, Network},
+};
+
+/// Samples per millisecond.
+const RATE_MS: usize = 8;
+
+/// Recurring oddities: the first, and the time between two.
+const ODD_FIRST: Duration = Duration::from_millis(500);
+const ODD_EVERY: Duration = Duration::from_secs(1);
+
+/// Ids a stream carries in its messages.
+#[derive(Debug, Clone)]
+pub(crate) struct Ids {
+    pub(crate) account: String,
+    pub(crate) call: String,
+    pub(crate) stream: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Uplink<'a> {
+    ids: Ids,
+    /// The caller, from this stream's `start` on.
+    caller: &'a [i16],
+    faults: &'a [CarrierFault],
+    frame: Duration,
+    link: Link,
+    sequence: u64,
+    /// Frames captured so far.
+    captured: u32,
+    odd_next: Duration,
+    keys: VecDeque<(Duration, char)>,
+    second_start_due: bool,
+    big_message_due: bool,
+    under_way: VecDeque<(Duration, Sent)>,
+}
+
+/// A message, with what the record should say of it.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) message: Message,
+    pub(crate) key: Option<char>,
+}
+
+impl<'a> Uplink<'a> {
+    pub(crate) fn new(
+        ids: Ids,
+        caller: &'a [i16],
+        keys: VecDeque<(Duration, char)>,
+        network: Network,
+        faults: &'a [CarrierFault],
+    ) -> Self {
+        let frame_ms = faults
+            .iter()
+            .find_map(|fault| if let CarrierFault::FrameMs(ms) = fault { Some(*ms) } else { None });
+        Self {
+            ids,
+            caller,
+            faults,
+            frame: Duration::from_millis(frame_ms.unwrap_or(20).into()),
+            link: Link::new(network),
+            sequence: 0,
+            captured: 0,
+            odd_next: ODD_FIRST,
+            keys,
+            second_start_due: faults.contains(&CarrierFault::SecondStart),
+            big_message_due: faults.contains(&CarrierFault::BigMessage),
+            under_way: VecDeque::new(),
+        }
+    }
+
+    fn has(&self, fault: CarrierFault) -> bool {
+        self.faults.contains(&fault)
+    }
+
+    /// `connected` and `start`, with what a fault puts in between.
+    pub(crate) fn opening(&mut self, parameters: &[(String, String)]) -> Vec<Message> {
+        let mut opening = vec![text(&json!({"event": "connected", "protocol": "Call", "version": "1.0.0"}))];
+        if self.has(CarrierFault::MediaBeforeStart) {
+            opening.extend((1..=10).map(|n| self.media(n, Duration::ZERO, &[0xFF; 160])));
+        }
+        opening.push(self.start(parameters));
+        opening
+    }
+
+    fn start(&mut self, parameters: &[(String, String)]) -> Message {
+        let parameters: serde_json::Map<String, Value> =
+            parameters.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        let mut start = json!({"streamSid": self.ids.stream, "callSid": self.ids.call});
+        if self.has(CarrierFault::BareStart) {
+            if !parameters.is_empty() {
+                start["customParameters"] = Value::Object(parameters);
+            }
+            return text(&json!({"event": "start", "start": start}));
+        }
+        start["accountSid"] = json!(self.ids.account);
+        start["tracks"] = json!(["inbound"]);
+        start["mediaFormat"] = json!({"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1});
+        start["customParameters"] = Value::Object(parameters);
+        self.numbered(json!({"event": "start", "start": start}))
+    }
+
+    pub(crate) fn stop(&mut self) -> Message {
+        let stop = json!({"accountSid": self.ids.account, "callSid": self.ids.call});
+        self.numbered(json!({"event": "stop", "stop": stop}))
+    }
+
+    pub(crate) fn mark(&mut self, name: &str) -> Message {
+        self.numbered(json!({"event": "mark", "mark": {"name": name}}))
+    }
+
+    /// When [`Uplink::due`] has something to give.
+    pub(crate) fn next_at(&mut self) -> Duration {
+        let captured_at = self.frame * (self.captured + 1);
+        self.under_way.front().map_or(captured_at, |(at, _)| captured_at.min(*at))
+    }
+
+    /// Everything that gets through by `now`, in order.
+    pub(crate) fn due(&mut self, now: Duration) -> Vec<Sent> {
+        while self.frame * (self.captured + 1) <= now {
+            self.capture();
+        }
+        let through = self.under_way.iter().take_while(|(at, _)| *at <= now).count();
+        self.under_way.drain(..through).map(|(_, sent)| sent).collect()
+    }
+
+    /// The next frame has been heard in full, and goes its way with whatever happened meanwhile.
+    fn capture(&mut self) {
+        let timestamp = self.frame * self.captured;
+        self.captured += 1;
+        let ready = self.frame * self.captured;
+        while self.keys.front().is_some_and(|(at, _)| *at <= ready) {
+            if let Some((_, digit)) = self.keys.pop_front() {
+                let dtmf = json!({"track": "inbound_track", "digit": digit.to_string()});
+                let message = self.numbered(json!({"event": "dtmf", "dtmf": dtmf}));
+                self.send(ready, false, Sent { message, key: Some(digit) });
+            }
+        }
+        let first = timestamp.as_millis() as usize * RATE_MS;
+        let length = self.frame.as_millis() as usize * RATE_MS;
+        let spoken = self.caller.get(first..).unwrap_or_default();
+        let audio: Vec<u8> =
+            spoken.iter().copied().chain(std::iter::repeat(0)).take(length).map(g711::ulaw_encode).collect();
+        let message = self.media(u64::from(self.captured), timestamp, &audio);
+        self.send(ready, true, Sent { message, key: None });
+        if ready >= self.odd_next {
+            self.odd_next += ODD_EVERY;
+            for message in self.oddities() {
+                self.send(ready, false, Sent { message, key: None });
+            }
+        }
+    }
+
+    fn send(&mut self, at: Duration, is_audio: bool, sent: Sent) {
+        if let Some(arrival) = self.link.arrival(at, is_audio) {
+            self.under_way.push_back((arrival, sent));
+        }
+    }
+
+    fn oddities(&mut self) -> Vec<Message> {
+        let mut odd = Vec::new();
+        if self.has(CarrierFault::Garbage) {
+            odd.push(Message::text("not JSON at all"));
+            odd.push(Message::text(r#"["media"]"#));
+            odd.push(Message::text(r#"{"media":{"payload":"//8="}}"#));
+        }
+        if self.has(CarrierFault::UnknownEvents) {
+            odd.push(text(&json!({"event": "user_speech_started", "streamSid": self.ids.stream})));
+            odd.push(text(&json!({"event": "clear", "streamSid": self.ids.stream})));
+            odd.push(text(
+                &json!({"event": "mark", "streamSid": self.ids.stream, "mark": {"name": "never sent"}}),
+            ));
+        }
+        if self.has(CarrierFault::Binary) {
+            odd.push(Message::binary(Bytes::from_static(&[0; 160])));
+        }
+        let media = |sid: &str, payload: &str| {
+            text(&json!({"event": "media", "streamSid": sid, "media": {"payload": payload}}))
+        };
+        if self.has(CarrierFault::WrongSid) {
+            odd.push(media("MZ00000000000000000000000000000bad", &BASE64_STANDARD.encode([0; 160])));
+        }
+        if self.has(CarrierFault::BadBase64) {
+            odd.push(media(&self.ids.stream, "%%% this is not base64 %%%"));
+        }
+        if std::mem::take(&mut self.big_message_due) {
+            odd.push(text(&json!({"event": "note", "text": "x".repeat(1 << 20)})));
+        }
+        if std::mem::take(&mut self.second_start_due) {
+            let first =
+                std::mem::replace(&mut self.ids.stream, "MZ000000000000000000000000000second".to_owned());
+            odd.push(self.start(&[]));
+            self.ids.stream = first;
+        }
+        odd
+    }
+
+    /// Written out, for the order of the real one's fields is one that readers may have been tuned to.
+    fn media(&mut self, chunk: u64, timestamp: Duration, audio: &[u8]) -> Message {
+        let (sid, payload) = (&self.ids.stream, BASE64_STANDARD.encode(audio));
+        if self.has(CarrierFault::NoTimestamps) {
+            let media =
+                format!(r#"{{"event":"media","streamSid":"{sid}","media":{{"payload":"{payload}"}}}}"#);
+            return Message::text(media);
+        }
+        self.sequence += 1;
+        let [sequence, chunk, timestamp] =
+            [u128::from(self.sequence), u128::from(chunk), timestamp.as_millis()]
+                .map(|number| self.number(number));
+        Message::text(format!(
+            r#"{{"event":"media","sequenceNumber":{sequence},"streamSid":"{sid}","media":{{"track":"inbound","chunk":{chunk},"timestamp":{timestamp},"payload":"{payload}"}}}}"#
+        ))
+    }
+
+    fn numbered(&mut self, mut message: Value) -> Message {
+        self.sequence += 1;
+        message["sequenceNumber"] = self.number(self.sequence.into());
+        message["streamSid"] = json!(self.ids.stream);
+        text(&message)
+    }
+
+    fn number(&self, number: u128) -> Value {
+        if self.has(CarrierFault::Numbers) {
+            json!(u64::try_from(number).unwrap_or(u64::MAX))
+        } else {
+            json!(number.to_string())
+        }
+    }
+}
+
+fn text(message: &Value) -> Message {
+    Message::text(message.to_string())
+}

@@ -1,0 +1,249 @@
+//! A tiny switch for the carrier to call: it answers webhooks from a list and hands its media sockets to the test.
+//!
+//! Knows as little as possible of what it answers.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    time::timeout,
+};
+use tokio_tungstenite::{
+    WebSocketStream, accept_hdr_async,
+    tungstenite::{
+        Message,
+        handshake::server::{ErrorResponse, Request, Response},
+    },
+};
+
+/// How long anything that has to happen may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub struct Hook {
+    pub method: String,
+    /// With its query.
+    pub path: String,
+    pub headers: HashMap<String, String>,
+    pub body: String,
+}
+
+impl Hook {
+    /// A field of the form, as sent: not decoded.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.body
+            .split('&')
+            .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name).map(|(_, value)| value))
+    }
+}
+
+/// What a path is answered with: status, content type, body. `{sockets}` in it becomes the switch's own `ws` base.
+type Answers = HashMap<&'static str, (u16, &'static str, String)>;
+
+pub struct Switch {
+    pub addr: SocketAddr,
+    hooks: Arc<Mutex<Vec<Hook>>>,
+    sockets: mpsc::UnboundedReceiver<Media>,
+}
+
+impl Switch {
+    /// Serves TwiML documents by path; `/media` is where media sockets are accepted.
+    pub async fn with_documents(documents: &[(&'static str, &str)]) -> Self {
+        let answer = |(path, twiml): &(&'static str, &str)| (*path, (200, "text/xml", (*twiml).to_owned()));
+        Self::start(documents.iter().map(answer).collect()).await
+    }
+
+    /// Answers `/voice` with a stream, and with what follows it.
+    pub async fn with_stream(after: &str) -> Self {
+        let document =
+            format!("<Response><Connect><Stream url='{{sockets}}/media'/></Connect>{after}</Response>");
+        Self::with_documents(&[("/voice", &document)]).await
+    }
+
+    pub async fn start(answers: Answers) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let hooks = Arc::new(Mutex::new(Vec::new()));
+        let (accepted, sockets) = mpsc::unbounded_channel();
+        let (seen, answers) = (Arc::clone(&hooks), Arc::new(answers));
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                tokio::spawn(serve(tcp, addr, Arc::clone(&answers), Arc::clone(&seen), accepted.clone()));
+            }
+        });
+        Self { addr, hooks, sockets }
+    }
+
+    pub fn voice_url(&self) -> String {
+        format!("http://{}/voice", self.addr)
+    }
+
+    pub fn hooks(&self) -> Vec<Hook> {
+        self.hooks.lock().unwrap().clone()
+    }
+
+    /// Requests to a path, whatever their query.
+    pub fn hooks_of(&self, path: &str) -> Vec<Hook> {
+        self.hooks().into_iter().filter(|hook| hook.path.split('?').next() == Some(path)).collect()
+    }
+
+    /// The next media socket the carrier opens.
+    pub async fn media(&mut self) -> Media {
+        timeout(PATIENCE, self.sockets.recv()).await.expect("a media socket").expect("the switch to live")
+    }
+}
+
+async fn serve(
+    mut tcp: TcpStream,
+    addr: SocketAddr,
+    answers: Arc<Answers>,
+    hooks: Arc<Mutex<Vec<Hook>>>,
+    accepted: mpsc::UnboundedSender<Media>,
+) {
+    let mut first = [0; 16];
+    let Ok(count) = tcp.peek(&mut first).await else { return };
+    if first[..count].starts_with(b"GET /media") {
+        let mut headers = HashMap::new();
+        #[expect(clippy::result_large_err, reason = "the handshake's own callback type")]
+        let look = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
+            for (name, value) in request.headers() {
+                headers.insert(name.as_str().to_owned(), value.to_str().unwrap().to_owned());
+            }
+            Ok(response)
+        };
+        if let Ok(socket) = accept_hdr_async(tcp, look).await {
+            drop(accepted.send(Media { socket, headers, stream_sid: String::new() }));
+        }
+        return;
+    }
+    while let Some(hook) = read_request(&mut tcp).await {
+        let path = hook.path.split('?').next().unwrap_or_default().to_owned();
+        hooks.lock().unwrap().push(hook);
+        let (status, kind, body) =
+            answers.get(path.as_str()).cloned().unwrap_or((404, "text/plain", "nothing here".to_owned()));
+        let body = body.replace("{sockets}", &format!("ws://{addr}"));
+        let location =
+            if (300..400).contains(&status) { format!("location: {body}\r\n") } else { String::new() };
+        let head = format!(
+            "HTTP/1.1 {status} x\r\ncontent-type: {kind}\r\n{location}content-length: {}\r\n\r\n",
+            body.len()
+        );
+        if tcp.write_all(format!("{head}{body}").as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read_request(tcp: &mut TcpStream) -> Option<Hook> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(tcp.read_u8().await.ok()?);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let mut lines = head.lines();
+    let mut request = lines.next().unwrap().split(' ').map(str::to_owned);
+    let headers: HashMap<String, String> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        .collect();
+    let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    tcp.read_exact(&mut body).await.ok()?;
+    let (method, path) = (request.next().unwrap(), request.next().unwrap());
+    Some(Hook { method, path, headers, body: String::from_utf8(body).unwrap() })
+}
+
+/// The switch's end of a media socket.
+pub struct Media {
+    socket: WebSocketStream<TcpStream>,
+    /// Of the upgrade request.
+    pub headers: HashMap<String, String>,
+    pub stream_sid: String,
+}
+
+impl Media {
+    /// The next message, whatever it is; `None` at the end, however it came.
+    pub async fn next(&mut self) -> Option<Message> {
+        let next = timeout(PATIENCE, self.socket.next()).await.expect("something to happen");
+        next.and_then(Result::ok).filter(|message| !message.is_close())
+    }
+
+    /// The next JSON message; `None` at the end.
+    pub async fn event(&mut self) -> Option<Value> {
+        match self.next().await? {
+            Message::Text(text) => Some(serde_json::from_str(&text).unwrap()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The next event of a kind, past all others.
+    pub async fn until(&mut self, kind: &str) -> Value {
+        loop {
+            let event = self.event().await.unwrap_or_else(|| panic!("the socket ended before {kind}"));
+            if event["event"] == kind {
+                return event;
+            }
+        }
+    }
+
+    /// Reads up to `start` and takes the stream's id from it.
+    pub async fn start(&mut self) -> Value {
+        let start = self.until("start").await;
+        start["streamSid"].as_str().unwrap().clone_into(&mut self.stream_sid);
+        start
+    }
+
+    /// Everything that still comes.
+    pub async fn rest(&mut self) -> Vec<Value> {
+        let mut rest = Vec::new();
+        while let Some(event) = self.event().await {
+            rest.push(event);
+        }
+        rest
+    }
+
+    pub async fn send(&mut self, message: impl Into<Message>) {
+        self.socket.send(message.into()).await.unwrap();
+    }
+
+    async fn say(&mut self, message: Value) {
+        self.send(Message::text(message.to_string())).await;
+    }
+
+    /// Sends mu-law audio in messages of 100 ms, all at once.
+    pub async fn play(&mut self, audio: &[u8]) {
+        for chunk in audio.chunks(800) {
+            let media = json!({"payload": BASE64_STANDARD.encode(chunk)});
+            self.say(json!({"event": "media", "streamSid": self.stream_sid, "media": media})).await;
+        }
+    }
+
+    pub async fn mark(&mut self, name: &str) {
+        self.say(json!({"event": "mark", "streamSid": self.stream_sid, "mark": {"name": name}})).await;
+    }
+
+    pub async fn clear(&mut self) {
+        self.say(json!({"event": "clear", "streamSid": self.stream_sid})).await;
+    }
+
+    pub async fn close(mut self) {
+        self.socket.close(None).await.unwrap();
+        while self.next().await.is_some() {}
+    }
+}
+
+/// The mu-law bytes of a `media` message.
+pub fn payload(media: &Value) -> Vec<u8> {
+    BASE64_STANDARD.decode(media["media"]["payload"].as_str().unwrap()).unwrap()
+}

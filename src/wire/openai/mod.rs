@@ -1,0 +1,22 @@
+//! The OpenAI Realtime API over a WebSocket: one JSON object per text frame, in both directions.
+//! Knows no socket and no order of events: a session's state machine is the engine's.
+//!
+//! We write the GA dialect and, for self-hosted servers, the older beta dialect; we read both into one set of events.
+//! Source: OpenAI's API description (2026-08), its Python SDK for the beta dialect.
+
+pub mod client;
+mod dialect;
+pub mod errors;
+pub mod item;
+mod lenient;
+pub mod response;
+pub mod server;
+pub mod session;
+
+pub use client::ClientEvent;
+pub use dialect::Dialect;
+pub use errors::{ApiError, BenignKind, Severity, classify};
+pub use item::{ContentPart, Item, ItemKind, PartKind};
+pub use response::{Response, ResponseStatus, StatusDetails, Usage};
+pub use server::{AudioDelta, Part, ServerEvent, ServerEventError};
+pub use session::{AudioFormat, SessionConfig, Setting};
