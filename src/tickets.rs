@@ -99,9 +99,10 @@ mod tests {
     #[test]
     fn used_tickets_are_forgotten_when_they_could_not_be_used_anyway() {
         let tickets = Tickets::new(b"token");
-        for n in 0..100 {
-            let text = tickets.seal(CALL, n, 1_000 + n as u64 * 10);
-            tickets.open(Some(&text), 1_000 + n as u64 * 10).unwrap();
+        for n in 0..100_u32 {
+            let now = 1_000 + u64::from(n) * 10;
+            let text = tickets.seal(CALL, n.into(), now);
+            tickets.open(Some(&text), now).unwrap();
         }
         assert!(tickets.used.lock().unwrap().len() <= 8);
     }

@@ -74,9 +74,8 @@ pub(super) fn run(options: &DemoOptions, environment: &Environment) -> Result<Ex
         eprintln!("switch at {url}, provider at {}", provider.realtime_url());
 
         let (began, record) = call(&url, caller).await?;
-        let report = match tokio::time::timeout(REPORT_MAX, ended.recv()).await {
-            Ok(Some(report)) => report,
-            Ok(None) | Err(_) => bail!("the call never reached the switch: {}", record.end),
+        let Ok(Some(report)) = tokio::time::timeout(REPORT_MAX, ended.recv()).await else {
+            bail!("the call never reached the switch: {}", record.end);
         };
         let report = Report::new(&report, &record, began);
         report.print(options.json)?;

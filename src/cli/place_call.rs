@@ -15,7 +15,7 @@ use super::{Environment, ear};
 /// Call a running switch as the carrier would, and speak a recording into the line.
 ///
 /// Posts the voice webhook, does what the TwiML says, connects the media stream, plays the recording in real time and hangs
-/// up some seconds after its end. Signs its requests with --auth-token or TWILIO_AUTH_TOKEN.
+/// up some seconds after its end. Signs its requests with --auth-token or `TWILIO_AUTH_TOKEN`.
 #[derive(Args)]
 #[command(
     after_help = "Example: tandem call --url http://127.0.0.1:8765/twilio/voice --wav question.wav --out /tmp/call"
@@ -42,7 +42,7 @@ pub(super) struct CallOptions {
     /// What goes wrong on the carrier's side, such as `missing-stop`; may be repeated.
     #[arg(long, value_name = "SPEC")]
     fault: Vec<CarrierFault>,
-    /// The account's auth token. Better set TWILIO_AUTH_TOKEN: other users see the command line.
+    /// The account's auth token. Better set `TWILIO_AUTH_TOKEN`: other users see the command line.
     #[arg(long, value_name = "TOKEN")]
     auth_token: Option<String>,
     /// Print the record of the call as JSON.

@@ -15,7 +15,7 @@ use crate::telemetry;
 
 /// Run the switch.
 ///
-/// Reads config/tandem.toml when it is there, then --config, then the environment (TANDEM__SECTION__KEY).
+/// Reads config/tandem.toml when it is there, then --config, then the environment (`TANDEM__SECTION__KEY`).
 /// Stops on SIGTERM or Ctrl-C: live calls are ended in order first.
 #[derive(Args)]
 #[command(after_help = "Example: OPENAI_API_KEY=... TWILIO_AUTH_TOKEN=... tandem serve --config tandem.toml")]

@@ -72,14 +72,14 @@ pub struct RealtimeSession {
 enum Framing {
     Pcmu(Framer<u8, 160>),
     /// Even samples may be cut in two.
-    Pcm24(PcmBytes, Framer<i16, 480>),
+    Pcm24(PcmBytes, Box<Framer<i16, 480>>),
 }
 
 impl Framing {
     fn new(choice: AudioChoice) -> Self {
         match choice {
             AudioChoice::Pcmu => Self::Pcmu(Framer::new()),
-            AudioChoice::Pcm24 => Self::Pcm24(PcmBytes::new(), Framer::new()),
+            AudioChoice::Pcm24 => Self::Pcm24(PcmBytes::new(), Box::default()),
         }
     }
 }

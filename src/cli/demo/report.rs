@@ -62,6 +62,7 @@ struct Waterfall {
 }
 
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the unit is part of every name in the JSON")]
 struct Interruption {
     /// When the caller really began to speak.
     caller_began_ms: i64,

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
@@ -32,8 +33,7 @@ pub(super) struct Direction {
     tracks: Mutex<Vec<Arc<Track>>>,
     /// Tracks of which at least one frame arrived.
     linked: AtomicU32,
-    delays: Mutex<Delays>,
-    foreign_us: AtomicU64,
+    window: Mutex<Window>,
 }
 
 /// One direction of one call.
@@ -67,11 +67,13 @@ struct Tally {
     reordered: u64,
 }
 
-struct Delays {
-    /// Only frames sent inside it are booked: ramp and end are not the steady state.
-    window_us: std::ops::Range<u64>,
-    histogram: Histogram<u64>,
+/// The steady state. Delays are booked for what was sent inside it; foreign audio until its end, for a caller who then
+/// falls silent without hanging up is one that a switch may fill in for.
+struct Window {
+    span_us: Range<u64>,
+    delays_us: Histogram<u64>,
     late: u64,
+    foreign_us: u64,
 }
 
 /// What a direction came to.
@@ -84,7 +86,8 @@ pub(super) struct Reckoning {
     pub(super) reordered: u64,
     /// Messages of the steady window that took over 20 ms.
     pub(super) late: u64,
-    /// Audio that arrived and that nobody had sent, or not like this.
+    /// Audio that arrived, up to the end of the window, and that nobody had sent, or not like this. A switch that fills
+    /// in for a caller whose frames come late makes some.
     pub(super) foreign_ms: f64,
     pub(super) messages_timed: u64,
     pub(super) delay_ms_p50: f64,
@@ -118,7 +121,7 @@ pub(super) struct Failures(Mutex<BTreeMap<Failure, (u64, String)>>);
 
 impl Direction {
     pub(super) fn new(origin: Instant, voice: Voice, far_voice: Voice) -> Arc<Self> {
-        let histogram = Histogram::new_with_bounds(1, DELAY_MAX_US, 3)
+        let delays_us = Histogram::new_with_bounds(1, DELAY_MAX_US, 3)
             .expect("1 us to 5.12 s in three digits is a legal range");
         Arc::new(Self {
             origin,
@@ -126,8 +129,7 @@ impl Direction {
             far_voice,
             tracks: Mutex::default(),
             linked: AtomicU32::new(0),
-            delays: Mutex::new(Delays { window_us: 0..0, histogram, late: 0 }),
-            foreign_us: AtomicU64::new(0),
+            window: Mutex::new(Window { span_us: u64::MAX..u64::MAX, delays_us, late: 0, foreign_us: 0 }),
         })
     }
 
@@ -154,11 +156,11 @@ impl Direction {
 
     /// From now on delays count.
     pub(super) fn open_window(&self, now: Instant) {
-        lock(&self.delays).window_us = self.us_at(now)..u64::MAX;
+        lock(&self.window).span_us.start = self.us_at(now);
     }
 
     pub(super) fn close_window(&self, now: Instant) {
-        lock(&self.delays).window_us.end = self.us_at(now);
+        lock(&self.window).span_us.end = self.us_at(now);
     }
 
     fn us_at(&self, now: Instant) -> u64 {
@@ -167,8 +169,7 @@ impl Direction {
 
     /// The sum of it all. What has not arrived by now is lost.
     pub(super) fn reckon(&self) -> Reckoning {
-        let mut sum =
-            Reckoning { foreign_ms: self.foreign_us.load(Relaxed) as f64 / 1e3, ..Reckoning::default() };
+        let mut sum = Reckoning::default();
         for track in lock(&self.tracks).iter() {
             let (tally, sent) = (lock(&track.tally), track.sent_count.load(Relaxed));
             sum.frames_sent += u64::from(sent);
@@ -177,10 +178,11 @@ impl Direction {
             sum.doubled += tally.doubled;
             sum.reordered += tally.reordered;
         }
-        let delays = lock(&self.delays);
-        let at = |quantile| delays.histogram.value_at_quantile(quantile) as f64 / 1e3;
-        sum.late = delays.late;
-        sum.messages_timed = delays.histogram.len();
+        let window = lock(&self.window);
+        let at = |quantile| window.delays_us.value_at_quantile(quantile) as f64 / 1e3;
+        sum.late = window.late;
+        sum.foreign_ms = window.foreign_us as f64 / 1e3;
+        sum.messages_timed = window.delays_us.len();
         (sum.delay_ms_p50, sum.delay_ms_p99, sum.delay_ms_p999) = (at(0.5), at(0.99), at(0.999));
         sum.delay_ms_max = at(1.0);
         sum
@@ -194,12 +196,18 @@ impl Reckoning {
     }
 }
 
-impl Delays {
-    fn book(&mut self, sent_us: u64, now_us: u64) {
-        if self.window_us.contains(&sent_us) {
+impl Window {
+    fn book_message(&mut self, sent_us: u64, now_us: u64) {
+        if self.span_us.contains(&sent_us) {
             let delay_us = now_us - sent_us;
-            self.histogram.saturating_record(delay_us);
+            self.delays_us.saturating_record(delay_us);
             self.late += u64::from(delay_us > LATE_US);
+        }
+    }
+
+    fn book_foreign(&mut self, audio_us: u64, now_us: u64) {
+        if now_us < self.span_us.end {
+            self.foreign_us += audio_us;
         }
     }
 }
@@ -240,11 +248,11 @@ impl Listener {
                 strangers += 1;
             }
         });
+        let mut window = lock(&direction.window);
         if let Some(sent_us) = oldest_us {
-            lock(&direction.delays).book(sent_us, now_us);
+            window.book_message(sent_us, now_us);
         }
-        let foreign_us = self.ear.take_foreign_us() + strangers * FRAME_US;
-        self.direction.foreign_us.fetch_add(foreign_us, Relaxed);
+        window.book_foreign(self.ear.take_foreign_us() + strangers * FRAME_US, now_us);
     }
 }
 
@@ -396,6 +404,19 @@ mod tests {
         let sum = direction.reckon();
         assert_eq!((sum.frames_sent, sum.frames_heard, sum.lost), (2, 1, 1));
         assert!((sum.foreign_ms - 40.0).abs() < 1e-9, "{} ms", sum.foreign_ms);
+    }
+
+    #[test]
+    fn what_fills_the_silence_after_the_window_is_not_foreign() {
+        let (direction, start) = direction();
+        let mut listener = direction.listener();
+        direction.open_window(start);
+        listener.hear(&[0xff; 319], start + 10 * MS);
+        direction.close_window(start + 100 * MS);
+        listener.hear(&[0xff; 1_600], start + 100 * MS);
+        let foreign_ms = direction.reckon().foreign_ms;
+        // 160 of 319 bytes; the rest could still become a frame.
+        assert!((foreign_ms - 20.0).abs() < 1e-9, "{foreign_ms} ms");
     }
 
     #[test]

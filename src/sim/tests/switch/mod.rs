@@ -27,21 +27,21 @@ use tokio_tungstenite::{
 };
 
 /// How long anything that has to happen may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A request as it came.
 #[derive(Debug, Clone)]
-pub struct Hook {
-    pub method: String,
+pub(crate) struct Hook {
+    pub(crate) method: String,
     /// With its query.
-    pub path: String,
-    pub headers: HashMap<String, String>,
-    pub body: String,
+    pub(crate) path: String,
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: String,
 }
 
 impl Hook {
     /// A field of the form, as sent: not decoded.
-    pub fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.body
             .split('&')
             .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name).map(|(_, value)| value))
@@ -51,27 +51,27 @@ impl Hook {
 /// What a path is answered with: status, content type, body. `{sockets}` in it becomes the switch's own `ws` base.
 type Answers = HashMap<&'static str, (u16, &'static str, String)>;
 
-pub struct Switch {
-    pub addr: SocketAddr,
+pub(crate) struct Switch {
+    pub(crate) addr: SocketAddr,
     hooks: Arc<Mutex<Vec<Hook>>>,
     sockets: mpsc::UnboundedReceiver<Media>,
 }
 
 impl Switch {
     /// Serves TwiML documents by path; `/media` is where media sockets are accepted.
-    pub async fn with_documents(documents: &[(&'static str, &str)]) -> Self {
+    pub(crate) async fn with_documents(documents: &[(&'static str, &str)]) -> Self {
         let answer = |(path, twiml): &(&'static str, &str)| (*path, (200, "text/xml", (*twiml).to_owned()));
         Self::start(documents.iter().map(answer).collect()).await
     }
 
     /// Answers `/voice` with a stream, and with what follows it.
-    pub async fn with_stream(after: &str) -> Self {
+    pub(crate) async fn with_stream(after: &str) -> Self {
         let document =
             format!("<Response><Connect><Stream url='{{sockets}}/media'/></Connect>{after}</Response>");
         Self::with_documents(&[("/voice", &document)]).await
     }
 
-    pub async fn start(answers: Answers) -> Self {
+    pub(crate) async fn start(answers: Answers) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let hooks = Arc::new(Mutex::new(Vec::new()));
@@ -85,21 +85,21 @@ impl Switch {
         Self { addr, hooks, sockets }
     }
 
-    pub fn voice_url(&self) -> String {
+    pub(crate) fn voice_url(&self) -> String {
         format!("http://{}/voice", self.addr)
     }
 
-    pub fn hooks(&self) -> Vec<Hook> {
+    pub(crate) fn hooks(&self) -> Vec<Hook> {
         self.hooks.lock().unwrap().clone()
     }
 
     /// Requests to a path, whatever their query.
-    pub fn hooks_of(&self, path: &str) -> Vec<Hook> {
+    pub(crate) fn hooks_of(&self, path: &str) -> Vec<Hook> {
         self.hooks().into_iter().filter(|hook| hook.path.split('?').next() == Some(path)).collect()
     }
 
     /// The next media socket the carrier opens.
-    pub async fn media(&mut self) -> Media {
+    pub(crate) async fn media(&mut self) -> Media {
         timeout(PATIENCE, self.sockets.recv()).await.expect("a media socket").expect("the switch to live")
     }
 }
@@ -165,22 +165,27 @@ async fn read_request(tcp: &mut TcpStream) -> Option<Hook> {
 }
 
 /// The switch's end of a media socket.
-pub struct Media {
+pub(crate) struct Media {
     socket: WebSocketStream<TcpStream>,
     /// Of the upgrade request.
-    pub headers: HashMap<String, String>,
-    pub stream_sid: String,
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) stream_sid: String,
 }
 
 impl Media {
-    /// The next message, whatever it is; `None` at the end, however it came.
-    pub async fn next(&mut self) -> Option<Message> {
-        let next = timeout(PATIENCE, self.socket.next()).await.expect("something to happen");
-        next.and_then(Result::ok).filter(|message| !message.is_close())
+    /// The next message, whatever it is; `None` at the end, however it came. A goodbye is answered.
+    pub(crate) async fn next(&mut self) -> Option<Message> {
+        loop {
+            let next = timeout(PATIENCE, self.socket.next()).await.expect("something to happen");
+            match next?.ok()? {
+                Message::Close(_) => {}
+                message => return Some(message),
+            }
+        }
     }
 
     /// The next JSON message; `None` at the end.
-    pub async fn event(&mut self) -> Option<Value> {
+    pub(crate) async fn event(&mut self) -> Option<Value> {
         match self.next().await? {
             Message::Text(text) => Some(serde_json::from_str(&text).unwrap()),
             other => panic!("{other:?}"),
@@ -188,7 +193,7 @@ impl Media {
     }
 
     /// The next event of a kind, past all others.
-    pub async fn until(&mut self, kind: &str) -> Value {
+    pub(crate) async fn until(&mut self, kind: &str) -> Value {
         loop {
             let event = self.event().await.unwrap_or_else(|| panic!("the socket ended before {kind}"));
             if event["event"] == kind {
@@ -198,14 +203,14 @@ impl Media {
     }
 
     /// Reads up to `start` and takes the stream's id from it.
-    pub async fn start(&mut self) -> Value {
+    pub(crate) async fn start(&mut self) -> Value {
         let start = self.until("start").await;
         start["streamSid"].as_str().unwrap().clone_into(&mut self.stream_sid);
         start
     }
 
     /// Everything that still comes.
-    pub async fn rest(&mut self) -> Vec<Value> {
+    pub(crate) async fn rest(&mut self) -> Vec<Value> {
         let mut rest = Vec::new();
         while let Some(event) = self.event().await {
             rest.push(event);
@@ -213,7 +218,7 @@ impl Media {
         rest
     }
 
-    pub async fn send(&mut self, message: impl Into<Message>) {
+    pub(crate) async fn send(&mut self, message: impl Into<Message>) {
         self.socket.send(message.into()).await.unwrap();
     }
 
@@ -222,28 +227,28 @@ impl Media {
     }
 
     /// Sends mu-law audio in messages of 100 ms, all at once.
-    pub async fn play(&mut self, audio: &[u8]) {
+    pub(crate) async fn play(&mut self, audio: &[u8]) {
         for chunk in audio.chunks(800) {
             let media = json!({"payload": BASE64_STANDARD.encode(chunk)});
             self.say(json!({"event": "media", "streamSid": self.stream_sid, "media": media})).await;
         }
     }
 
-    pub async fn mark(&mut self, name: &str) {
+    pub(crate) async fn mark(&mut self, name: &str) {
         self.say(json!({"event": "mark", "streamSid": self.stream_sid, "mark": {"name": name}})).await;
     }
 
-    pub async fn clear(&mut self) {
+    pub(crate) async fn clear(&mut self) {
         self.say(json!({"event": "clear", "streamSid": self.stream_sid})).await;
     }
 
-    pub async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         self.socket.close(None).await.unwrap();
-        while self.next().await.is_some() {}
+        self.rest().await;
     }
 }
 
 /// The mu-law bytes of a `media` message.
-pub fn payload(media: &Value) -> Vec<u8> {
+pub(crate) fn payload(media: &Value) -> Vec<u8> {
     BASE64_STANDARD.decode(media["media"]["payload"].as_str().unwrap()).unwrap()
 }
