@@ -31,6 +31,8 @@ pub struct Turn {
     pub text: String,
     /// Milliseconds of the agent's audio that the engine made.
     pub audio_ms: u64,
+    /// Whether the engine came to the end of it. Of an agent's turn that is not, the rest is owed.
+    pub complete: bool,
     /// How much of it reached the caller.
     pub heard: Share,
     /// Milliseconds since the call began.
@@ -75,6 +77,7 @@ impl Ledger {
                 part: None,
                 text: String::new(),
                 audio_ms: 0,
+                complete: true,
                 heard: Share::All,
                 began_ms: at_ms,
             });
@@ -89,6 +92,7 @@ impl Ledger {
             part: Some(part.0),
             text: String::new(),
             audio_ms: 0,
+            complete: false,
             heard: Share::All,
             began_ms: at_ms,
         });
@@ -98,6 +102,7 @@ impl Ledger {
     pub fn agent_ended(&mut self, part: Part, audio_ms: u64) {
         if let Some(turn) = self.turns.iter_mut().rev().find(|turn| turn.part == Some(part.0)) {
             turn.audio_ms = audio_ms;
+            turn.complete = true;
         }
     }
 
@@ -197,6 +202,7 @@ mod tests {
             part: Some(1),
             text: text.to_owned(),
             audio_ms: 1_000,
+            complete: true,
             heard: Share::Until { ms },
             began_ms: 0,
         };

@@ -141,7 +141,7 @@ fn agent_pcm24() -> Ready {
     live(AudioChoice::Pcm24, false)
 }
 
-/// Lets one message through and hands everything back, so that taking the call down is not counted.
+// Lets one message through and hands everything back, so that taking the call down is not counted.
 #[library_benchmark]
 #[bench::caller_frame_pcmu(caller_pcmu())]
 #[bench::agent_100_ms_pcmu(agent_pcmu())]

@@ -6,7 +6,7 @@
 //! - When full: its mailbox sees a few facts per turn and nothing else; audio never passes here.
 //! - When it dies: its children are killed with it, and no other call notices.
 //!
-//! It refuses to decide what a failure means ([`decide`]) and where a call is in its life ([`phase`]); it carries
+//! It refuses to decide what a failure means ([`mod@decide`]) and where a call is in its life ([`phase`]); it carries
 //! out what they answer.
 
 pub mod audit;
@@ -36,7 +36,7 @@ use crate::leg::twilio::TwilioStream;
 use crate::leg::twilio::stream::LegWiring;
 use crate::messages::{
     AgentAudio, EngineAccount, EngineCommand, EngineFact, FromEngine, FromLeg, Generation, LegAccount,
-    LegCommand, LegFact,
+    LegCommand, LegFact, Tag,
 };
 use crate::ports::{CallId, EngineDialer, Socket};
 use crate::transcoder::{Transcoder, TranscoderWiring};
@@ -275,6 +275,7 @@ impl CallActor {
                 history.note(role.intensity(), now);
                 match role {
                     Role::Engine => {
+                        self.close_last_part();
                         self.turn(Turning::EngineReplaced);
                         self.note(What::EngineReplaced);
                         self.spawn_engine(ctx);
@@ -289,6 +290,17 @@ impl CallActor {
             // There is no other rung yet: without an engine the call ends, politely.
             Decision::NextRung(why) => self.finish(EndReason::EngineLost(why), ctx),
             Decision::End(reason) => self.finish(reason, ctx),
+        }
+    }
+
+    /// The engine is gone in mid-sentence: what came of it is played to its end, and nothing more of it is awaited.
+    fn close_last_part(&mut self) {
+        self.caller_speaking = false;
+        let Some(part) = self.last_begun else { return };
+        let tag = Tag { generation: self.generation, part };
+        match &self.lanes.wide {
+            None => self.lanes.agent.writer().insist(AgentAudio::EndOfPart(tag)),
+            Some(wide) => wide.agent.writer().insist(AgentAudio::EndOfPart(tag)),
         }
     }
 

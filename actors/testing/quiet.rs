@@ -104,7 +104,6 @@ impl EngineDialer for QuietDialer {
 pub struct QuietCall {
     pub carrier: FarEnd,
     pub provider: FarEnd,
-    audio: AudioChoice,
 }
 
 impl QuietCall {
@@ -133,7 +132,7 @@ impl QuietCall {
             started_at: jiff::Timestamp::UNIX_EPOCH,
         };
         open_call(setup, carrier.socket(), &switchboard);
-        let call = Self { carrier, provider, audio };
+        let call = Self { carrier, provider };
         for event in ["session.created", "session.updated"] {
             call.settle().await;
             call.provider.say(text(&json!({"type": event, "session": {"id": "s"}})));
@@ -160,8 +159,8 @@ impl QuietCall {
     }
 
     /// So much of the agent's audio, as the provider sends it.
-    pub fn agent_audio(&self, ms: usize) -> SocketItem {
-        let bytes_per_ms = match self.audio {
+    pub fn agent_audio(audio: AudioChoice, ms: usize) -> SocketItem {
+        let bytes_per_ms = match audio {
             AudioChoice::Pcmu => 8,
             AudioChoice::Pcm24 => 48,
         };

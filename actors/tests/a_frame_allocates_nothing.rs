@@ -21,7 +21,7 @@ async fn count(audio: AudioChoice, inbound: bool) -> (usize, usize) {
     tokio::time::pause();
     let call = QuietCall::start(audio).await;
     let (from, to) = if inbound { (&call.carrier, &call.provider) } else { (&call.provider, &call.carrier) };
-    let message = |n| if inbound { QuietCall::caller_frame(n) } else { call.agent_audio(20) };
+    let message = |n| if inbound { QuietCall::caller_frame(n) } else { QuietCall::agent_audio(audio, 20) };
     let messages: Vec<SocketItem> = (0..FRAMES).map(message).collect();
 
     let (mut region, mut before) = (Region::new(ALLOCATOR), 0);

@@ -154,6 +154,7 @@ impl Session {
     pub fn fail(&mut self, kind: FailureKind, retry: bool, detail: String, effects: &mut Vec<Effect>) {
         if self.state != State::Over {
             self.state = State::Over;
+            self.tell_drafts(effects);
             effects.push(Effect::Tell(EngineFact::Failed(EngineFailure { kind, retry, detail })));
         }
     }
@@ -416,7 +417,7 @@ impl Session {
         let owed = match turns.last() {
             None if agent.greeting.is_empty() => None,
             None => Some(format!("{}\n\nOpen the call now. {}", agent.instructions, agent.greeting)),
-            Some(turn) if turn.who == Speaker::Agent && turn.heard == Share::All => None,
+            Some(turn) if turn.who == Speaker::Agent && turn.complete && turn.heard == Share::All => None,
             Some(_) => Some(format!(
                 "{}\n\nThe line was interrupted for a moment. Go on exactly where the conversation stopped.",
                 agent.instructions
@@ -449,9 +450,7 @@ impl Session {
                 self.end_part(index, effects);
             }
         }
-        for draft in std::mem::take(&mut self.drafts) {
-            said(Speaker::Agent, draft.item, &draft.text, effects); // cut off before its transcript was complete
-        }
+        self.tell_drafts(effects);
         if let Some(usage) = response.usage {
             effects.push(Effect::Tell(EngineFact::Used(usage)));
         }
@@ -473,6 +472,13 @@ impl Session {
         match self.drafts.iter_mut().rev().find(|draft| draft.item == item) {
             Some(draft) => draft.text.push_str(delta),
             None => remember(&mut self.drafts, Draft { item, text: delta.to_owned() }),
+        }
+    }
+
+    /// Words that were cut off before their transcript was complete.
+    fn tell_drafts(&mut self, effects: &mut Vec<Effect>) {
+        for draft in std::mem::take(&mut self.drafts) {
+            said(Speaker::Agent, draft.item, &draft.text, effects);
         }
     }
 

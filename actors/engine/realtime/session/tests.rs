@@ -228,6 +228,7 @@ fn a_new_call_is_greeted_and_a_resumed_one_is_not() {
     let mut ledger = Ledger::default();
     ledger.agent_began("a", Part(1), 0);
     ledger.said(Speaker::Agent, "a", "Good evening.", 0);
+    ledger.agent_ended(Part(1), 900);
     let mut script = Script::ready_with(greeting, ledger);
     let sent = script.sent();
     assert!(sent.iter().all(|event| event["type"] != "response.create"), "the caller is to speak");
@@ -540,4 +541,27 @@ fn words_of_a_cut_off_answer_are_kept_although_its_transcript_never_ends() {
     script.done("r", "cancelled");
     let said = EngineFact::Said { who: Speaker::Agent, item: "a".to_owned(), text: "We are open".to_owned() };
     assert!(script.effects.contains(&Effect::Tell(said)));
+}
+
+#[test]
+fn a_successor_goes_on_with_a_sentence_that_its_predecessor_did_not_finish() {
+    let mut ledger = Ledger::default();
+    ledger.agent_began("a", Part(1), 0);
+    ledger.said(Speaker::Agent, "a", "We are open", 0);
+    let mut script = Script::ready_with(agent(true), ledger);
+    assert_eq!(script.sent_of("response.create").len(), 1);
+}
+
+#[test]
+fn words_of_a_session_that_fails_in_mid_sentence_are_kept() {
+    let mut script = Script::ready();
+    script.created("r");
+    script.tell(&json!({
+        "type": "response.output_audio_transcript.delta", "response_id": "r", "item_id": "a",
+        "output_index": 0, "content_index": 0, "delta": "We are open"
+    }));
+    script.error("server_error", "", "", None);
+    let said = EngineFact::Said { who: Speaker::Agent, item: "a".to_owned(), text: "We are open".to_owned() };
+    assert!(script.effects.contains(&Effect::Tell(said)));
+    assert!(script.failure().is_some());
 }
