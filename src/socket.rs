@@ -12,17 +12,25 @@
 //! - Among write polls the last one wins. `kit::writer` has either the handlers or the helper poll, never both;
 //!   and a helper polls as soon as it takes over, so that readiness between the two is not missed.
 //!
+//! # No poll for nothing
+//!
+//! An actix actor polls all its streams whenever it wakes, for a frame of its lane as well as for one of its socket,
+//! and a poll that finds nothing costs tungstenite half a microsecond. So the transport wakes a doorbell, which wakes
+//! the actor; a reader whose doorbell has not rung does not look. Measured with `tandem storm`: a tenth of the user
+//! time per call.
+//!
 //! `RefCell` suffices: both halves stay on the thread that made them, and no poll runs foreign code.
 
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use futures_util::task::AtomicWaker;
 use futures_util::{Sink, Stream};
 use tandem_actors::kit::writer::{CONTROL_BYTES_RESERVE, QUEUED_BYTES_MAX};
 use tandem_actors::ports::{Outgoing, Socket, SocketError, SocketItem};
@@ -41,7 +49,7 @@ pub const CARRIER_MESSAGE_BYTES_MAX: usize = 2 << 20;
 pub const PROVIDER_MESSAGE_BYTES_MAX: usize = 32 << 20;
 
 /// Ten messages of 0.4 KB, no more: it is allocated per socket, and tungstenite zeroes it at every poll for reading,
-/// of which an actor makes three per frame. Its default of 128 KiB would cost more than the rest of the call.
+/// of which there are two per frame. Its default of 128 KiB would cost more than the rest of the call.
 const READ_BUFFER_BYTES: usize = 4 << 10;
 
 /// The sink buffers one message at a time. The writer queues none larger than its whole queue; 1 KiB is for
@@ -90,7 +98,28 @@ struct Shared<S> {
 
 struct Reader<S> {
     shared: Rc<Shared<S>>,
+    doorbell: Arc<Doorbell>,
+    /// The doorbell as the transport knows it.
+    bell_rope: Waker,
     ended: bool,
+}
+
+/// Remembers that the transport has news, and wakes whoever reads.
+#[derive(Default)]
+struct Doorbell {
+    rung: AtomicBool,
+    reader: AtomicWaker,
+}
+
+impl Wake for Doorbell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.rung.store(true, Ordering::Release);
+        self.reader.wake();
+    }
 }
 
 struct Writing<S> {
@@ -104,7 +133,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let shared = Rc::new(Shared { _counted: gauge.count(), stream: RefCell::new(stream) });
-    let reader = Reader { shared: Rc::clone(&shared), ended: false };
+    let doorbell = Arc::new(Doorbell { rung: AtomicBool::new(true), ..Doorbell::default() });
+    let bell_rope = Waker::from(Arc::clone(&doorbell));
+    let reader = Reader { shared: Rc::clone(&shared), doorbell, bell_rope, ended: false };
     Socket { reader: Box::pin(reader), sink: Box::pin(Writing { shared }) }
 }
 
@@ -115,10 +146,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for Reader<S> {
         if self.ended {
             return Poll::Ready(None);
         }
+        self.doorbell.reader.register(cx.waker()); // before the look, or a ring in between is lost
+        if !self.doorbell.rung.swap(false, Ordering::Acquire) {
+            return Poll::Pending;
+        }
+        let mut at_the_door = Context::from_waker(&self.bell_rope);
         let (item, last) = {
             let mut stream = self.shared.stream.borrow_mut();
             loop {
-                match ready!(Pin::new(&mut *stream).poll_next(cx)) {
+                let Poll::Ready(next) = Pin::new(&mut *stream).poll_next(&mut at_the_door) else {
+                    return Poll::Pending;
+                };
+                match next {
                     Some(Ok(Message::Text(text))) => break (SocketItem::Text(text_in(text)), false),
                     Some(Ok(Message::Binary(bytes))) => break (SocketItem::Binary(bytes.len()), false),
                     Some(Ok(Message::Pong(_))) => break (SocketItem::Pong, false),
@@ -127,7 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for Reader<S> {
                     Some(Ok(Message::Close(frame))) => {
                         // One more poll flushes the answer. There is nothing to say about its failure: the
                         // peer that would miss the answer has already said that it is going.
-                        let _flushed = Pin::new(&mut *stream).poll_next(cx);
+                        let _flushed = Pin::new(&mut *stream).poll_next(&mut at_the_door);
                         break (SocketItem::Closed { code: frame.map(|frame| frame.code.into()) }, true);
                     }
                     Some(Err(error)) => break (SocketItem::Lost(socket_error(error)), true),
@@ -135,6 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for Reader<S> {
                 }
             }
         };
+        self.doorbell.rung.store(true, Ordering::Release); // more may have come with it
         self.ended = last;
         Poll::Ready(Some(item))
     }

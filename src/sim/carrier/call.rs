@@ -301,7 +301,6 @@ impl<'a> Call<'a> {
     }
 
     async fn stream_through(&mut self, connected: Connected, connect: &ConnectStream, sid: &str) -> Ended {
-        let hang_up = self.plan.hang_up.at(&self.plan.caller);
         let ids =
             Ids { account: self.plan.account_sid.clone(), call: self.sid.clone(), stream: sid.to_owned() };
         let around = Surroundings {
@@ -309,10 +308,10 @@ impl<'a> Call<'a> {
             parameters: &connect.parameters,
             caller: self.plan.caller.samples(),
             digits: &self.plan.digits,
+            hang_up: self.plan.hang_up.at(&self.plan.caller),
+            too_long_at: self.began + self.plan.max,
             network: self.plan.network,
             faults: &self.plan.faults,
-            hang_up_at: &|began| Some(began + hang_up?),
-            too_long_at: self.began + self.plan.max,
         };
         stream::run(connected, around, &mut self.ear, &mut self.log).await
     }

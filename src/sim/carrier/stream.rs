@@ -88,7 +88,7 @@ pub(crate) enum Ended {
     HangUp { too_long: bool },
 }
 
-/// The caller's ear and mouth on one clock, which starts with the first stream.
+/// The caller's ear, on the clock that starts with the first stream.
 #[derive(Debug, Default)]
 pub(crate) struct Ear {
     pub(crate) began: Option<Instant>,
@@ -96,10 +96,12 @@ pub(crate) struct Ear {
 }
 
 impl Ear {
-    /// Sample that is heard at `now`, on a whole tick not before it.
-    fn tick_at(&mut self, now: Instant) -> u32 {
+    /// When the clock began, and the first whole tick from `now` on that was not heard yet.
+    fn next_tick(&mut self, now: Instant) -> (Instant, u32) {
         let began = *self.began.get_or_insert(now);
-        u32::try_from((now - began).as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u32::MAX)
+        let from_now = (now - began).as_nanos().div_ceil(TICK.as_nanos());
+        let unheard = self.heard.len() / TICK_BYTES;
+        (began, u32::try_from(from_now.max(unheard as u128)).unwrap_or(u32::MAX))
     }
 
     fn hear(&mut self, tick: u32, audio: &[u8]) {
@@ -110,17 +112,16 @@ impl Ear {
     }
 }
 
-/// What a stream needs of its call.
+/// What a stream needs of its call. Times of the caller's are on his clock.
 pub(crate) struct Surroundings<'a> {
     pub(crate) ids: Ids,
     pub(crate) parameters: &'a [(String, String)],
     pub(crate) caller: &'a [i16],
     pub(crate) digits: &'a [(Duration, char)],
+    pub(crate) hang_up: Option<Duration>,
+    pub(crate) too_long_at: Instant,
     pub(crate) network: Network,
     pub(crate) faults: &'a [CarrierFault],
-    /// When the caller hangs up, once it is known when the ear began.
-    pub(crate) hang_up_at: &'a (dyn Fn(Instant) -> Option<Instant> + Sync),
-    pub(crate) too_long_at: Instant,
 }
 
 struct Stream<'a> {
@@ -129,7 +130,15 @@ struct Stream<'a> {
     playback: Playback,
     sid: String,
     faults: &'a [CarrierFault],
+    /// When this stream began: with a tick of the caller's clock, so that its n-th frame is what he says in a tick.
+    zero: Instant,
+    /// Ticks of the caller's clock before that, and ticks since.
+    ticks_before: u32,
+    ticks: u32,
+    hang_up_at: Option<Instant>,
+    too_long_at: Instant,
     was_sounding: bool,
+    is_frozen: bool,
 }
 
 /// Runs a stream to its end.
@@ -139,32 +148,18 @@ pub(crate) async fn run(
     ear: &mut Ear,
     log: &mut Log<'_>,
 ) -> Ended {
+    log.event(CarrierEvent::Connected);
     let Connected(mut socket) = connected;
-    let has = |fault| around.faults.contains(&fault);
-    // The ear and this stream share a grid of ticks, so that frame n of the caller is what he says during tick n.
-    let first_tick = ear.tick_at(Instant::now());
-    let began = ear.began.unwrap_or_else(Instant::now);
-    let zero = began + TICK * first_tick;
-    let said_before = first_tick as usize * TICK_BYTES;
-    let passed = TICK * first_tick;
+    let (began, ticks_before) = ear.next_tick(Instant::now());
+    let passed = TICK * ticks_before;
     let digits: VecDeque<_> =
         around.digits.iter().filter_map(|(at, digit)| Some((at.checked_sub(passed)?, *digit))).collect();
+    let caller = around.caller.get(ticks_before as usize * TICK_BYTES..).unwrap_or_default();
     let sid = around.ids.stream.clone();
-    let caller = around.caller.get(said_before..).unwrap_or_default();
     let mut uplink = Uplink::new(around.ids, caller, digits, around.network, around.faults);
-    let mut opening = uplink.opening(around.parameters);
-    if has(CarrierFault::CloseBeforeStart) {
-        opening.truncate(1);
-    }
-    for message in opening {
+    for message in uplink.opening(around.parameters) {
         socket.send(message);
     }
-    log.event(CarrierEvent::Connected);
-    if has(CarrierFault::CloseBeforeStart) {
-        socket.close(1000, "").await;
-        return Ended::Socket(SocketEnd::ByUs("closed before start"));
-    }
-    log.event(CarrierEvent::StartSent { stream_sid: sid.clone() });
     let delay = around.network.playback_start_delay.as_nanos().div_ceil(TICK.as_nanos());
     let mut stream = Stream {
         socket,
@@ -172,42 +167,47 @@ pub(crate) async fn run(
         playback: Playback::new(u32::try_from(delay).unwrap_or(u32::MAX)),
         sid,
         faults: around.faults,
+        zero: began + passed,
+        ticks_before,
+        ticks: 0,
+        hang_up_at: around.hang_up.map(|after| began + after),
+        too_long_at: around.too_long_at,
         was_sounding: false,
+        is_frozen: false,
     };
-    let hang_up_at = (around.hang_up_at)(began);
-    let ended = stream.live(zero, first_tick, hang_up_at, around.too_long_at, ear, log).await;
+    let leaving = if around.faults.contains(&CarrierFault::CloseBeforeStart) {
+        Leaving::BeforeStart
+    } else {
+        log.event(CarrierEvent::StartSent { stream_sid: stream.sid.clone() });
+        stream.live(ear, log).await
+    };
     log.played(stream.playback.received_ms(), stream.playback.played_ms());
-    stream.leave(ended, log).await
+    stream.leave(leaving, log).await
 }
 
 impl Stream<'_> {
-    async fn live(
-        &mut self,
-        zero: Instant,
-        first_tick: u32,
-        hang_up_at: Option<Instant>,
-        too_long_at: Instant,
-        ear: &mut Ear,
-        log: &mut Log<'_>,
-    ) -> Leaving {
-        let after =
-            |wanted: fn(&CarrierFault) -> Option<Duration>| Some(zero + self.faults.iter().find_map(wanted)?);
-        let reset_at =
-            after(|fault| if let CarrierFault::ResetAfter(time) = fault { Some(*time) } else { None });
-        let freeze_at =
-            after(|fault| if let CarrierFault::HalfOpenAfter(time) = fault { Some(*time) } else { None });
-        let mut frozen = false;
-        let mut ticks = 0;
+    async fn live(&mut self, ear: &mut Ear, log: &mut Log<'_>) -> Leaving {
+        let [mut reset_after, mut freeze_after] = [None; 2];
+        for fault in self.faults {
+            match fault {
+                CarrierFault::ResetAfter(after) => reset_after = Some(*after),
+                CarrierFault::HalfOpenAfter(after) => freeze_after = Some(*after),
+                _ => {}
+            }
+        }
+        let reset_at = reset_after.map(|after| self.zero + after);
+        let freeze_at = freeze_after.map(|after| self.zero + after);
         loop {
-            let tick_at = zero + TICK * ticks;
-            let send_at = zero + self.uplink.next_at();
-            let ends = [hang_up_at, Some(too_long_at), reset_at, freeze_at.filter(|_| !frozen)];
+            let tick_at = self.zero + TICK * self.ticks;
+            let send_at = self.zero + self.uplink.next_at();
+            let freeze_at = freeze_at.filter(|_| !self.is_frozen);
+            let ends = [self.hang_up_at, Some(self.too_long_at), reset_at, freeze_at];
             let wake_at = ends.into_iter().flatten().fold(tick_at.min(send_at), Instant::min);
-            // Messages first: what can be read now came before a tick that is overdue, as far as anyone can tell. But a
-            // flood of them does not hold the clock up by more than a tick.
+            // Messages first: what can be read now came before a tick that is overdue, as far as anyone can tell.
+            // But a flood of them does not hold the clock up by more than a tick.
             tokio::select! {
                 biased;
-                incoming = self.socket.next(), if !frozen => {
+                incoming = self.socket.next(), if !self.is_frozen => {
                     match incoming {
                         Incoming::Text(text) => self.obey(&text, log),
                         Incoming::Binary => log.warn(31_950, "message is a binary frame".to_owned()),
@@ -222,30 +222,34 @@ impl Stream<'_> {
             let now = Instant::now();
             let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
             if now >= tick_at {
-                self.tick(first_tick + ticks, ear, log);
-                ticks += 1;
+                self.tick(ear, log);
             }
-            if !frozen {
-                for sent in self.uplink.due(now - zero) {
-                    self.socket.send(sent.message);
-                    if let Some(digit) = sent.key {
-                        log.event(CarrierEvent::DtmfSent { digit });
-                    }
-                }
+            if !self.is_frozen {
+                self.speak(now, log);
             }
-            if passed(hang_up_at) || now >= too_long_at {
-                return Leaving::HangUp { too_long: !passed(hang_up_at), frozen };
+            if passed(self.hang_up_at) || now >= self.too_long_at {
+                return Leaving::HangUp { too_long: !passed(self.hang_up_at) };
             }
             if passed(reset_at) {
                 return Leaving::Reset;
             }
-            frozen = frozen || passed(freeze_at);
+            self.is_frozen |= passed(freeze_at);
         }
     }
 
-    fn tick(&mut self, tick: u32, ear: &mut Ear, log: &mut Log<'_>) {
+    fn speak(&mut self, now: Instant, log: &mut Log<'_>) {
+        for sent in self.uplink.due(now - self.zero) {
+            self.socket.send(sent.message);
+            if let Some(digit) = sent.key {
+                log.event(CarrierEvent::DtmfSent { digit });
+            }
+        }
+    }
+
+    fn tick(&mut self, ear: &mut Ear, log: &mut Log<'_>) {
         let played = self.playback.tick();
-        ear.hear(tick, &played.audio);
+        ear.hear(self.ticks_before + self.ticks, &played.audio);
+        self.ticks += 1;
         let is_sounding = !played.audio.is_empty();
         if is_sounding != self.was_sounding {
             log.event(if is_sounding { CarrierEvent::AudioBegan } else { CarrierEvent::AudioEnded });
@@ -288,37 +292,42 @@ impl Stream<'_> {
     }
 
     async fn leave(mut self, leaving: Leaving, log: &mut Log<'_>) -> Ended {
-        let end = match leaving {
+        let ended = match leaving {
             Leaving::Socket(end) => {
                 self.socket.finish().await;
-                end
+                Ended::Socket(end)
+            }
+            Leaving::BeforeStart => {
+                self.socket.close(1000, "").await;
+                Ended::Socket(SocketEnd::ByUs("closed before start"))
             }
             Leaving::Reset => {
                 self.socket.reset();
-                SocketEnd::ByUs("reset")
+                Ended::Socket(SocketEnd::ByUs("reset"))
             }
-            Leaving::HangUp { too_long, frozen } => {
-                if !frozen {
-                    if !self.faults.contains(&CarrierFault::NoStop) {
-                        let stop = self.uplink.stop();
-                        self.socket.send(stop);
-                        log.event(CarrierEvent::StopSent);
-                    }
-                    self.socket.close(1000, "").await;
+            Leaving::HangUp { too_long } if self.is_frozen => Ended::HangUp { too_long },
+            Leaving::HangUp { too_long } => {
+                if !self.faults.contains(&CarrierFault::NoStop) {
+                    self.socket.send(self.uplink.stop());
+                    log.event(CarrierEvent::StopSent);
                 }
-                log.event(CarrierEvent::SocketEnded(SocketEnd::ByUs("hang-up")));
-                return Ended::HangUp { too_long };
+                self.socket.close(1000, "").await;
+                Ended::HangUp { too_long }
             }
         };
-        log.event(CarrierEvent::SocketEnded(end.clone()));
-        Ended::Socket(end)
+        log.event(CarrierEvent::SocketEnded(match &ended {
+            Ended::Socket(end) => end.clone(),
+            Ended::HangUp { .. } => SocketEnd::ByUs("hang-up"),
+        }));
+        ended
     }
 }
 
 enum Leaving {
     Socket(SocketEnd),
+    BeforeStart,
     Reset,
-    HangUp { too_long: bool, frozen: bool },
+    HangUp { too_long: bool },
 }
 
 // ------------------------------------------------------------------------------------------------------ from the switch

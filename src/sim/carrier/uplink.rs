@@ -14,9 +14,7 @@ use super::{
     fault::CarrierFault,
     network::{Link, Network},
 };
-
-/// Samples per millisecond.
-const RATE_MS: usize = 8;
+use crate::speech;
 
 /// Recurring oddities: the first, and the time between two.
 const ODD_FIRST: Duration = Duration::from_millis(500);
@@ -39,13 +37,22 @@ pub(crate) struct Uplink<'a> {
     frame: Duration,
     link: Link,
     sequence: u64,
-    /// Frames captured so far.
+    chunk: u64,
+    /// Frames captured so far, whether they got through or not.
     captured: u32,
     odd_next: Duration,
     keys: VecDeque<(Duration, char)>,
     second_start_due: bool,
     big_message_due: bool,
-    under_way: VecDeque<(Duration, Sent)>,
+    under_way: VecDeque<(Duration, Saying)>,
+}
+
+/// What is on its way through the network. Numbers are given when it comes out.
+#[derive(Debug)]
+enum Saying {
+    Frame { timestamp: Duration, audio: Vec<u8> },
+    Key(char),
+    Oddities,
 }
 
 /// A message, with what the record should say of it.
@@ -73,6 +80,7 @@ impl<'a> Uplink<'a> {
             frame: Duration::from_millis(frame_ms.unwrap_or(20).into()),
             link: Link::new(network),
             sequence: 0,
+            chunk: 0,
             captured: 0,
             odd_next: ODD_FIRST,
             keys,
@@ -86,11 +94,14 @@ impl<'a> Uplink<'a> {
         self.faults.contains(&fault)
     }
 
-    /// `connected` and `start`, with what a fault puts in between.
+    /// `connected` and `start`, with what a fault puts in between or leaves out.
     pub(crate) fn opening(&mut self, parameters: &[(String, String)]) -> Vec<Message> {
         let mut opening = vec![text(&json!({"event": "connected", "protocol": "Call", "version": "1.0.0"}))];
+        if self.has(CarrierFault::CloseBeforeStart) {
+            return opening;
+        }
         if self.has(CarrierFault::MediaBeforeStart) {
-            opening.extend((1..=10).map(|n| self.media(n, Duration::ZERO, &[0xFF; 160])));
+            opening.extend((0..10).map(|_| self.media(Duration::ZERO, &[0xFF; 160])));
         }
         opening.push(self.start(parameters));
         opening
@@ -123,7 +134,7 @@ impl<'a> Uplink<'a> {
     }
 
     /// When [`Uplink::due`] has something to give.
-    pub(crate) fn next_at(&mut self) -> Duration {
+    pub(crate) fn next_at(&self) -> Duration {
         let captured_at = self.frame * (self.captured + 1);
         self.under_way.front().map_or(captured_at, |(at, _)| captured_at.min(*at))
     }
@@ -133,8 +144,24 @@ impl<'a> Uplink<'a> {
         while self.frame * (self.captured + 1) <= now {
             self.capture();
         }
-        let through = self.under_way.iter().take_while(|(at, _)| *at <= now).count();
-        self.under_way.drain(..through).map(|(_, sent)| sent).collect()
+        let mut sent = Vec::new();
+        while self.under_way.front().is_some_and(|(at, _)| *at <= now) {
+            match self.under_way.pop_front() {
+                Some((_, Saying::Frame { timestamp, audio })) => {
+                    sent.push(Sent { message: self.media(timestamp, &audio), key: None });
+                }
+                Some((_, Saying::Key(digit))) => {
+                    let dtmf = json!({"track": "inbound_track", "digit": digit.to_string()});
+                    let message = self.numbered(json!({"event": "dtmf", "dtmf": dtmf}));
+                    sent.push(Sent { message, key: Some(digit) });
+                }
+                Some((_, Saying::Oddities)) => {
+                    sent.extend(self.oddities().into_iter().map(|message| Sent { message, key: None }));
+                }
+                None => {}
+            }
+        }
+        sent
     }
 
     /// The next frame has been heard in full, and goes its way with whatever happened meanwhile.
@@ -142,31 +169,24 @@ impl<'a> Uplink<'a> {
         let timestamp = self.frame * self.captured;
         self.captured += 1;
         let ready = self.frame * self.captured;
-        while self.keys.front().is_some_and(|(at, _)| *at <= ready) {
-            if let Some((_, digit)) = self.keys.pop_front() {
-                let dtmf = json!({"track": "inbound_track", "digit": digit.to_string()});
-                let message = self.numbered(json!({"event": "dtmf", "dtmf": dtmf}));
-                self.send(ready, false, Sent { message, key: Some(digit) });
-            }
+        while let Some((_, digit)) = self.keys.pop_front_if(|(at, _)| *at <= ready) {
+            self.send(ready, Saying::Key(digit));
         }
-        let first = timestamp.as_millis() as usize * RATE_MS;
-        let length = self.frame.as_millis() as usize * RATE_MS;
-        let spoken = self.caller.get(first..).unwrap_or_default();
-        let audio: Vec<u8> =
-            spoken.iter().copied().chain(std::iter::repeat(0)).take(length).map(g711::ulaw_encode).collect();
-        let message = self.media(u64::from(self.captured), timestamp, &audio);
-        self.send(ready, true, Sent { message, key: None });
+        let from = speech::samples_in(timestamp);
+        let spoken = self.caller.get(from..).unwrap_or_default().iter().copied();
+        let audio = spoken.chain(std::iter::repeat(0)).take(speech::samples_in(self.frame));
+        let audio = audio.map(g711::ulaw_encode).collect();
+        self.send(ready, Saying::Frame { timestamp, audio });
         if ready >= self.odd_next {
             self.odd_next += ODD_EVERY;
-            for message in self.oddities() {
-                self.send(ready, false, Sent { message, key: None });
-            }
+            self.send(ready, Saying::Oddities);
         }
     }
 
-    fn send(&mut self, at: Duration, is_audio: bool, sent: Sent) {
+    fn send(&mut self, at: Duration, saying: Saying) {
+        let is_audio = matches!(saying, Saying::Frame { .. });
         if let Some(arrival) = self.link.arrival(at, is_audio) {
-            self.under_way.push_back((arrival, sent));
+            self.under_way.push_back((arrival, saying));
         }
     }
 
@@ -209,7 +229,7 @@ impl<'a> Uplink<'a> {
     }
 
     /// Written out, for the order of the real one's fields is one that readers may have been tuned to.
-    fn media(&mut self, chunk: u64, timestamp: Duration, audio: &[u8]) -> Message {
+    fn media(&mut self, timestamp: Duration, audio: &[u8]) -> Message {
         let (sid, payload) = (&self.ids.stream, BASE64_STANDARD.encode(audio));
         if self.has(CarrierFault::NoTimestamps) {
             let media =
@@ -217,8 +237,9 @@ impl<'a> Uplink<'a> {
             return Message::text(media);
         }
         self.sequence += 1;
+        self.chunk += 1;
         let [sequence, chunk, timestamp] =
-            [u128::from(self.sequence), u128::from(chunk), timestamp.as_millis()]
+            [u128::from(self.sequence), u128::from(self.chunk), timestamp.as_millis()]
                 .map(|number| self.number(number));
         Message::text(format!(
             r#"{{"event":"media","sequenceNumber":{sequence},"streamSid":"{sid}","media":{{"track":"inbound","chunk":{chunk},"timestamp":{timestamp},"payload":"{payload}"}}}}"#

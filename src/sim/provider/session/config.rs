@@ -4,15 +4,11 @@
 
 use serde_json::{Value, json};
 
+pub(crate) use self::{turn_detection::TurnDetection, voicing::Voicing};
 use super::fields::{Field, Fields, Refused};
 
-/// Silence that ends an utterance unless the client says otherwise; the documentation's figure (its example has 200).
-const SILENCE_MS: u64 = 500;
-const PREFIX_PADDING_MS: u64 = 300;
-const THRESHOLD: f64 = 0.5;
-
-const VOICES: [&str; 10] =
-    ["alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar"];
+mod turn_detection;
+mod voicing;
 
 const TRANSCRIPTION_MODELS: [&str; 7] = [
     "gpt-transcribe",
@@ -77,274 +73,6 @@ impl Format {
     }
 }
 
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum TurnDetection {
-    Server {
-        threshold: f64,
-        prefix_padding_ms: u64,
-        silence_duration_ms: u64,
-        idle_timeout_ms: Option<u64>,
-        create_response: bool,
-        interrupt_response: bool,
-    },
-    Semantic {
-        eagerness: &'static str,
-        create_response: bool,
-        interrupt_response: bool,
-    },
-}
-
-impl TurnDetection {
-    fn server() -> Self {
-        Self::Server {
-            threshold: THRESHOLD,
-            prefix_padding_ms: PREFIX_PADDING_MS,
-            silence_duration_ms: SILENCE_MS,
-            idle_timeout_ms: None,
-            create_response: true,
-            interrupt_response: true,
-        }
-    }
-
-    pub(crate) fn create_response(&self) -> bool {
-        match self {
-            Self::Server { create_response, .. } | Self::Semantic { create_response, .. } => *create_response,
-        }
-    }
-
-    pub(crate) fn interrupt_response(&self) -> bool {
-        match self {
-            Self::Server { interrupt_response, .. } | Self::Semantic { interrupt_response, .. } => {
-                *interrupt_response
-            }
-        }
-    }
-
-    pub(crate) fn threshold(&self) -> f64 {
-        match self {
-            Self::Server { threshold, .. } => *threshold,
-            Self::Semantic { .. } => THRESHOLD,
-        }
-    }
-
-    pub(crate) fn prefix_padding_ms(&self) -> u64 {
-        match self {
-            Self::Server { prefix_padding_ms, .. } => *prefix_padding_ms,
-            Self::Semantic { .. } => PREFIX_PADDING_MS,
-        }
-    }
-
-    /// The semantic kind waits up to 8, 4 or 2 s for a sentence that sounds unfinished, and far less for one that
-    /// does not. This detection cannot tell, and takes a quarter of it.
-    pub(crate) fn silence_ms(&self) -> u64 {
-        match self {
-            Self::Server { silence_duration_ms, .. } => *silence_duration_ms,
-            Self::Semantic { eagerness: "low", .. } => 8_000 / 4,
-            Self::Semantic { eagerness: "high", .. } => 2_000 / 4,
-            Self::Semantic { .. } => 4_000 / 4,
-        }
-    }
-
-    pub(crate) fn idle_timeout_ms(&self) -> Option<u64> {
-        match self {
-            Self::Server { idle_timeout_ms, .. } => *idle_timeout_ms,
-            Self::Semantic { .. } => None,
-        }
-    }
-
-    /// What is present replaces everything: absent fields take their defaults.
-    fn read(field: &Field<'_>) -> Result<Self, Refused> {
-        let kind = Fields::required(&all_of(field)?, "type")?.one_of(&["server_vad", "semantic_vad"])?;
-        let both = ["type", "create_response", "interrupt_response"];
-        let flag = |fields: &Fields<'_>, key| fields.some(key).map_or(Ok(true), |field| field.boolean());
-        if kind == "semantic_vad" {
-            let fields = field.object(&[&both[..], &["eagerness"]].concat())?;
-            let eagerness =
-                fields.some("eagerness").map(|field| field.one_of(&["low", "medium", "high", "auto"]));
-            return Ok(Self::Semantic {
-                eagerness: eagerness.transpose()?.unwrap_or("auto"),
-                create_response: flag(&fields, "create_response")?,
-                interrupt_response: flag(&fields, "interrupt_response")?,
-            });
-        }
-        let server = ["threshold", "prefix_padding_ms", "silence_duration_ms", "idle_timeout_ms"];
-        let fields = field.object(&[&both[..], &server[..]].concat())?;
-        let ms = |key, default| fields.some(key).map_or(Ok(default), |field| field.integer(0..=60_000));
-        Ok(Self::Server {
-            threshold: fields.some("threshold").map_or(Ok(THRESHOLD), |field| field.number(0.0..=1.0))?,
-            prefix_padding_ms: ms("prefix_padding_ms", PREFIX_PADDING_MS)?,
-            silence_duration_ms: ms("silence_duration_ms", SILENCE_MS)?,
-            idle_timeout_ms: fields
-                .some("idle_timeout_ms")
-                .map(|field| field.integer(5_000..=30_000))
-                .transpose()?,
-            create_response: flag(&fields, "create_response")?,
-            interrupt_response: flag(&fields, "interrupt_response")?,
-        })
-    }
-
-    fn to_json(&self) -> Value {
-        match self {
-            Self::Server {
-                threshold,
-                prefix_padding_ms,
-                silence_duration_ms,
-                idle_timeout_ms,
-                create_response,
-                interrupt_response,
-            } => json!({
-                "type": "server_vad",
-                "threshold": threshold,
-                "prefix_padding_ms": prefix_padding_ms,
-                "silence_duration_ms": silence_duration_ms,
-                "idle_timeout_ms": idle_timeout_ms,
-                "create_response": create_response,
-                "interrupt_response": interrupt_response,
-            }),
-            Self::Semantic { eagerness, create_response, interrupt_response } => json!({
-                "type": "semantic_vad",
-                "eagerness": eagerness,
-                "create_response": create_response,
-                "interrupt_response": interrupt_response,
-            }),
-        }
-    }
-}
-
-/// An object of which only `type` is looked at so far.
-fn all_of<'a>(field: &Field<'a>) -> Result<Fields<'a>, Refused> {
-    let map = field.any_object()?;
-    field.object(&map.keys().map(String::as_str).collect::<Vec<_>>())
-}
-
-/// What a response needs to know: the session's settings, or one response's own.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Voicing {
-    pub(crate) text_only: bool,
-    pub(crate) instructions: String,
-    pub(crate) format: Format,
-    pub(crate) voice: Value,
-    pub(crate) tools: Vec<Value>,
-    pub(crate) tool_choice: Value,
-    pub(crate) parallel_tool_calls: Option<bool>,
-    pub(crate) reasoning: Value,
-    /// Absent means without limit.
-    pub(crate) tokens_max: Option<u64>,
-    pub(crate) prompt: Value,
-}
-
-/// Fields that a session and a single response have in common.
-const VOICING: [&str; 8] = [
-    "output_modalities",
-    "instructions",
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
-    "reasoning",
-    "max_output_tokens",
-    "prompt",
-];
-
-impl Voicing {
-    /// The settings of one `response.create`, over those of the session.
-    pub(crate) fn for_response(
-        &self,
-        response: &Fields<'_>,
-        model: &str,
-        voice_locked: bool,
-    ) -> Result<Self, Refused> {
-        let mut voicing = self.with(response, model)?;
-        if let Some(audio) = response.some("audio")
-            && let Some(output) = audio.object(&["output"])?.some("output")
-        {
-            voicing.with_output(&output.object(&["format", "voice"])?)?;
-        }
-        if voice_locked && voicing.voice != self.voice {
-            return Err(voice_is_locked("response.audio.output.voice"));
-        }
-        Ok(voicing)
-    }
-
-    fn with(&self, fields: &Fields<'_>, model: &str) -> Result<Self, Refused> {
-        let mut voicing = self.clone();
-        if let Some(modalities) = fields.get("output_modalities") {
-            let mut list = modalities.list()?.into_iter();
-            voicing.text_only = match (list.next(), list.next()) {
-                (Some(only), None) => only.one_of(&["audio", "text"])? == "text",
-                _ => {
-                    return Err(
-                        modalities.refuse("Invalid modalities: either ['audio'] or ['text'] is supported.")
-                    );
-                }
-            };
-        }
-        if let Some(instructions) = fields.get("instructions") {
-            instructions.string()?.clone_into(&mut voicing.instructions);
-        }
-        if let Some(tools) = fields.get("tools") {
-            voicing.tools = if tools.is_null() { Vec::new() } else { read_tools(&tools)? };
-        }
-        if let Some(choice) = fields.get("tool_choice") {
-            voicing.tool_choice = read_tool_choice(&choice)?;
-        }
-        let reasons = model.starts_with("gpt-realtime-2");
-        if let Some(parallel) = fields.some("parallel_tool_calls") {
-            voicing.parallel_tool_calls = Some(parallel.boolean()?);
-        }
-        if let Some(reasoning) = fields.some("reasoning") {
-            if !reasons {
-                return Err(reasoning.refuse(format!("Reasoning is not supported by model '{model}'.")));
-            }
-            reasoning.object(&["effort"])?.required("effort")?.one_of(&EFFORTS)?;
-            voicing.reasoning = reasoning.value().clone();
-        }
-        if let Some(limit) = fields.get("max_output_tokens") {
-            let unlimited = limit.value() == "inf" || limit.is_null();
-            voicing.tokens_max = if unlimited { None } else { Some(limit.integer(1..=4_096)?) };
-        }
-        if let Some(prompt) = fields.get("prompt") {
-            if !prompt.is_null() {
-                prompt.object(&["id", "version", "variables"])?.required("id")?.string()?;
-            }
-            voicing.prompt = prompt.value().clone();
-        }
-        Ok(voicing)
-    }
-
-    fn with_output(&mut self, output: &Fields<'_>) -> Result<(), Refused> {
-        if let Some(format) = output.get("format") {
-            self.format = Format::read(&format)?;
-        }
-        if let Some(voice) = output.get("voice") {
-            if voice.value().is_string() {
-                voice.one_of(&VOICES)?;
-            } else {
-                voice.object(&["id"])?.required("id")?.string()?;
-            }
-            self.voice = voice.value().clone();
-        }
-        Ok(())
-    }
-
-    pub(crate) fn modalities(&self) -> Value {
-        json!([if self.text_only { "text" } else { "audio" }])
-    }
-
-    pub(crate) fn tokens_max_json(&self) -> Value {
-        self.tokens_max.map_or_else(|| json!("inf"), Value::from)
-    }
-
-    /// Name of the tool a response has to call, if it must call one.
-    pub(crate) fn forced_tool(&self) -> Option<&str> {
-        let first = || self.tools.iter().find_map(|tool| tool["name"].as_str());
-        if self.tool_choice == "required" { first() } else { self.tool_choice["name"].as_str() }
-    }
-
-    pub(crate) fn may_call(&self, name: &str) -> bool {
-        self.tool_choice != "none" && self.tools.iter().any(|tool| tool["name"] == name)
-    }
-}
-
 /// Everything a `session.update` sets and a `session.updated` echoes.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
@@ -365,20 +93,7 @@ impl Settings {
     pub(crate) fn new(model: String) -> Self {
         Self {
             model,
-            voicing: Voicing {
-                text_only: false,
-                instructions:
-                    "You are a helpful assistant. Be brief and friendly, and answer in the caller's language."
-                        .to_owned(),
-                format: Format::Pcm,
-                voice: json!("alloy"),
-                tools: Vec::new(),
-                tool_choice: json!("auto"),
-                parallel_tool_calls: None,
-                reasoning: Value::Null,
-                tokens_max: None,
-                prompt: Value::Null,
-            },
+            voicing: Voicing::new(),
             input: Format::Pcm,
             transcription: None,
             turn_detection: Some(TurnDetection::server()),
@@ -393,7 +108,7 @@ impl Settings {
     /// These settings after an update; `voice_locked` once the agent has been heard.
     pub(crate) fn updated(&self, session: &Field<'_>, voice_locked: bool) -> Result<Self, Refused> {
         let own = ["type", "model", "audio", "truncation", "tracing", "include"];
-        let fields = session.object(&[&own[..], &VOICING[..]].concat())?;
+        let fields = session.object(&[&own[..], &voicing::FIELDS[..]].concat())?;
         if fields.required("type")?.one_of(&["realtime", "transcription"])? == "transcription" {
             let message =
                 "Passing a transcription session update event to a realtime session is not allowed.";
@@ -417,9 +132,7 @@ impl Settings {
             }
         }
         new.with_bookkeeping(&fields)?;
-        if voice_locked && new.voicing.voice != self.voicing.voice {
-            return Err(voice_is_locked("session.audio.output.voice"));
-        }
+        new.voicing.keep_voice_of(&self.voicing, voice_locked, "session.audio.output.voice")?;
         Ok(new)
     }
 
@@ -512,41 +225,6 @@ impl Settings {
             "include": self.include,
         })
     }
-}
-
-fn voice_is_locked(path: &str) -> Refused {
-    let message = "Cannot update a conversation's voice if assistant audio is present.";
-    Refused::new("cannot_update_voice", message).about(path)
-}
-
-fn read_tools(tools: &Field<'_>) -> Result<Vec<Value>, Refused> {
-    for tool in tools.list()? {
-        if all_of(&tool)?.required("type")?.one_of(&["function", "mcp"])? == "function" {
-            let fields = tool.object(&["type", "name", "description", "parameters"])?;
-            fields.required("name")?.string()?;
-            if let Some(parameters) = fields.some("parameters") {
-                parameters.any_object()?;
-            }
-        } else {
-            all_of(&tool)?.required("server_label")?.string()?;
-        }
-    }
-    Ok(tools.value().as_array().cloned().unwrap_or_default())
-}
-
-fn read_tool_choice(choice: &Field<'_>) -> Result<Value, Refused> {
-    if choice.value().is_object() {
-        let kind = all_of(choice)?.required("type")?.one_of(&["function", "mcp"])?;
-        let wanted = if kind == "function" {
-            ("name", ["type", "name"].as_slice())
-        } else {
-            ("server_label", &["type", "server_label", "name"][..])
-        };
-        choice.object(wanted.1)?.required(wanted.0)?.string()?;
-    } else {
-        choice.one_of(&["auto", "none", "required"])?;
-    }
-    Ok(choice.value().clone())
 }
 
 fn read_transcription(transcription: &Field<'_>) -> Result<Value, Refused> {

@@ -119,6 +119,11 @@ impl<'a> Field<'a> {
         Fields::only(self.path.clone(), self.any_object()?, known)
     }
 
+    /// An object of which no field is looked at yet but those that are asked for.
+    pub(crate) fn open_object(&self) -> Result<Fields<'a>, Refused> {
+        Ok(Fields { path: self.path.clone(), map: self.any_object()? })
+    }
+
     /// An object whose fields are the client's own business.
     pub(crate) fn any_object(&self) -> Result<&'a Map<String, Value>, Refused> {
         self.of_kind("an object", self.value.as_object())

@@ -159,6 +159,11 @@ impl Hearing {
         utterance
     }
 
+    /// Nobody listens for turns any more; what is buffered stays.
+    pub(crate) fn forget_turn(&mut self) {
+        self.detector.fall_silent();
+    }
+
     pub(crate) fn clear(&mut self) {
         self.take_all();
     }

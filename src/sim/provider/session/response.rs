@@ -226,12 +226,7 @@ impl Response {
         let item = Item::new(self.item_id.clone(), "in_progress", self.plan.content.clone());
         let shown = item.to_json_empty();
         let has_part = !matches!(item.content, Content::Call { .. });
-        desk.record.with(|record| {
-            let response = record.responses.iter_mut().find(|response| response.id == self.id);
-            if let Some(response) = response {
-                response.items.push(self.item_id.clone());
-            }
-        });
+        self.note(desk, |response| response.items.push(self.item_id.clone()));
         desk.outbox.emit(
             "response.output_item.added",
             json!({"response_id": self.id, "output_index": 0, "item": shown}),
@@ -275,14 +270,9 @@ impl Response {
                     bytes.extend_from_slice(&audio);
                 }
                 self.audio_bytes += audio.len();
-                let generated_ms = self.audio_ms();
-                desk.record.with(|record| {
-                    if let Some(response) =
-                        record.responses.iter_mut().find(|response| response.id == self.id)
-                    {
-                        response.first_audio_at.get_or_insert(now);
-                        response.generated_ms = generated_ms;
-                    }
+                self.note(desk, |response| {
+                    response.first_audio_at.get_or_insert(now);
+                    response.generated_ms = self.audio_ms();
                 });
                 let delta = BASE64_STANDARD.encode(&audio);
                 self.emit(desk, "response.output_audio.delta", json!({"content_index": 0, "delta": delta}));
@@ -320,11 +310,9 @@ impl Response {
         let usage = if outcome == Outcome::RateLimited { Value::Null } else { self.usage() };
         let response = self.to_json(outcome.status(), &outcome.details(), &output, &usage);
         desk.outbox.emit("response.done", json!({"response": response}));
-        desk.record.with(|record| {
-            if let Some(response) = record.responses.iter_mut().find(|response| response.id == self.id) {
-                response.status = outcome.status();
-                response.done_at = Some(now);
-            }
+        self.note(desk, |response| {
+            response.status = outcome.status();
+            response.done_at = Some(now);
         });
     }
 
@@ -355,6 +343,12 @@ impl Response {
         body["item_id"] = json!(self.item_id);
         body["output_index"] = json!(0);
         desk.outbox.emit(kind, body);
+    }
+
+    fn note(&self, desk: &Desk<'_>, write: impl FnOnce(&mut ResponseRecord)) {
+        desk.record.with(|record| {
+            record.responses.iter_mut().find(|response| response.id == self.id).map(write);
+        });
     }
 
     fn usage(&self) -> Value {

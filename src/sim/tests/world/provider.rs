@@ -1,5 +1,4 @@
 //! The simulated provider as a client on a socket meets it: upgrades, endings, and every fault that can be ordered.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{io, time::Duration};
 
