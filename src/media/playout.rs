@@ -4,8 +4,9 @@
 //!
 //! The carrier queues what we send and plays it at 8,000 samples a second. What we know is when we sent what, and
 //! when it echoed our marks. So the position of the playback is the last proof (a mark, or audio that met an empty
-//! queue) plus the time since, and never beyond what was sent. The last proof wins over an older one even when
-//! the older one promised more: a carrier that stalls tells the truth only by its next mark.
+//! queue) plus the time since, and never beyond what was sent. An echo that comes sooner than reckoned always counts;
+//! one that comes later counts when it is later than a tick: then the carrier has stalled. Less than that is the
+//! echo's own way through threads and networks, and says nothing about the caller's ear.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -64,14 +65,22 @@ pub struct MarkBooks {
 pub struct Playout {
     /// Samples sent since the stream began, less what clears have thrown away: the end of the carrier's queue.
     sent: u64,
-    /// The last proof: at time `.1` the playback was at position `.0`.
-    proof: (u64, Duration),
+    proof: Proof,
     parts: VecDeque<Segment>,
     marks: VecDeque<Mark>,
     generation: u32,
     marks_made: u32,
     marked_up_to: u64,
     books: MarkBooks,
+}
+
+/// The playback was at `position` at the time `at`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Proof {
+    position: u64,
+    at: Duration,
+    /// By a mark, and not only by audio that met an empty queue: when that began to play we can only suppose.
+    by_mark: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +98,10 @@ struct Mark {
 
 /// Half a tick: carriers play in ticks of 20 ms, and the one that sounds when a clear comes is heard to its end. On
 /// average that is half of one more than the marks and the time can tell.
-const HALF_TICK: u64 = FRAME_MS as u64 * PER_MS / 2;
+const HALF_TICK: u64 = TICK / 2;
+
+/// Samples that a carrier plays at a time.
+const TICK: u64 = FRAME_MS as u64 * PER_MS;
 
 /// Marks that may be outstanding. A carrier's queue of 400 ms holds three or four.
 const MARKS_KEPT: usize = 32;
@@ -101,7 +113,8 @@ impl Playout {
     /// Notes that `samples` of `part` were handed to the carrier at `now`.
     pub fn sent(&mut self, part: Part, samples: u64, now: Duration) {
         if self.position(now) >= self.sent {
-            self.proof = (self.sent, now); // the queue was empty: this audio starts to play as it arrives
+            // The queue was empty: this audio starts to play as it arrives.
+            self.proof = Proof { position: self.sent, at: now, by_mark: false };
         }
         let start = self.sent;
         self.sent += samples;
@@ -117,7 +130,7 @@ impl Playout {
 
     /// Samples that the caller has heard since the stream began, clears taken out.
     pub fn position(&self, now: Duration) -> u64 {
-        let (position, at) = self.proof;
+        let Proof { position, at, .. } = self.proof;
         let since = u64::try_from(now.saturating_sub(at).as_micros()).unwrap_or(u64::MAX);
         let elapsed = since.saturating_mul(PER_MS) / 1_000;
         position.saturating_add(elapsed).min(self.sent)
@@ -165,7 +178,10 @@ impl Playout {
         let position = self.marks[index].position;
         // An echo says that everything before it was played too, whether or not earlier echoes came.
         self.books.played += self.marks.drain(..=index).len() as u64;
-        self.proof = (position, now);
+        let late = self.position(now).saturating_sub(position);
+        if !self.proof.by_mark || late == 0 || late > TICK {
+            self.proof = Proof { position, at: now, by_mark: true };
+        }
         Echo::Played
     }
 
@@ -181,7 +197,7 @@ impl Playout {
         let heard = self.heard(now);
         let position = self.stopped(now);
         self.sent = position;
-        self.proof = (position, now);
+        self.proof = Proof { position, at: now, by_mark: false };
         self.parts.clear();
         self.books.cleared += self.marks.len() as u64;
         self.marks.clear();

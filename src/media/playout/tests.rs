@@ -34,6 +34,30 @@ fn a_mark_is_proof_against_a_carrier_that_started_late() {
     assert_eq!(playout.heard(ms(350)).unwrap().samples, 250 * PER_MS + HALF_TICK);
 }
 
+/// One second of audio with a mark every 200 ms; the first is echoed when it is due, the second so much later.
+fn second_echo_late_by(late: u64) -> u64 {
+    let mut playout = Playout::default();
+    let marks: Vec<_> = (0..5)
+        .map(|_| {
+            playout.sent(Part(1), 1_600, ms(0));
+            playout.mark()
+        })
+        .collect();
+    playout.echoed(marks[0].0, marks[0].1, ms(200));
+    playout.echoed(marks[1].0, marks[1].1, ms(400 + late));
+    playout.position(ms(400 + late)) / PER_MS
+}
+
+#[test]
+fn an_echo_that_was_held_up_on_its_way_does_not_turn_the_clock_back() {
+    assert_eq!(second_echo_late_by(15), 415);
+}
+
+#[test]
+fn a_carrier_that_stalls_is_believed() {
+    assert_eq!(second_echo_late_by(120), 400);
+}
+
 #[test]
 fn without_any_mark_coming_back_time_alone_decides() {
     let mut playout = Playout::default();

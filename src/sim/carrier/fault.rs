@@ -20,7 +20,7 @@ pub enum CarrierFault {
     CloseBeforeStart,
     /// `media-before-start`: ten frames come before `start`.
     MediaBeforeStart,
-    /// `second-start`: `start` comes again a second later, with another stream id.
+    /// `second-start`: `start` comes again after half a second, with another stream id.
     SecondStart,
     /// `bare-start`: `start` without anything optional; ids inside only.
     BareStart,
@@ -30,7 +30,7 @@ pub enum CarrierFault {
     UnknownEvents,
     /// `binary`: once a second, a binary frame.
     Binary,
-    /// `big-message`: one message of a megabyte.
+    /// `big-message`: one message of a megabyte, after half a second.
     BigMessage,
     /// `wrong-sid`: once a second, media of another stream.
     WrongSid,

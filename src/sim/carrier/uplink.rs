@@ -145,20 +145,19 @@ impl<'a> Uplink<'a> {
             self.capture();
         }
         let mut sent = Vec::new();
-        while self.under_way.front().is_some_and(|(at, _)| *at <= now) {
-            match self.under_way.pop_front() {
-                Some((_, Saying::Frame { timestamp, audio })) => {
+        while let Some((_, saying)) = self.under_way.pop_front_if(|(at, _)| *at <= now) {
+            match saying {
+                Saying::Frame { timestamp, audio } => {
                     sent.push(Sent { message: self.media(timestamp, &audio), key: None });
                 }
-                Some((_, Saying::Key(digit))) => {
+                Saying::Key(digit) => {
                     let dtmf = json!({"track": "inbound_track", "digit": digit.to_string()});
                     let message = self.numbered(json!({"event": "dtmf", "dtmf": dtmf}));
                     sent.push(Sent { message, key: Some(digit) });
                 }
-                Some((_, Saying::Oddities)) => {
+                Saying::Oddities => {
                     sent.extend(self.oddities().into_iter().map(|message| Sent { message, key: None }));
                 }
-                None => {}
             }
         }
         sent
