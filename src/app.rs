@@ -58,8 +58,8 @@ pub enum StartError {
 /// A running switch.
 pub struct App {
     pub address: SocketAddr,
-    /// Carrier and provider sockets that are open now.
-    pub sockets: SocketGauge,
+    carrier_sockets: SocketGauge,
+    provider_sockets: SocketGauge,
     switchboard: Addr<Switchboard>,
     server: ServerHandle,
 }
@@ -72,7 +72,7 @@ impl App {
         listener: Listener,
         reports: Option<mpsc::UnboundedSender<Arc<CallReport>>>,
     ) -> Result<Self, StartError> {
-        let sockets = SocketGauge::default();
+        let (carrier_sockets, provider_sockets) = (SocketGauge::default(), SocketGauge::default());
         let calls_max = config.limits.calls_max as usize;
         let switchboard = Switchboard::new(calls_max, reports).start();
         let key = Some(&config.openai.api_key).filter(|key| !key.expose_secret().is_empty());
@@ -81,7 +81,7 @@ impl App {
             config::Dialect::Beta => Dialect::Beta,
         };
         let url = config.openai.realtime_url.to_string();
-        let dialer = RealtimeDialer::new(&url, key, dialect, public_roots(), sockets.clone())?;
+        let dialer = RealtimeDialer::new(&url, key, dialect, public_roots(), provider_sockets.clone())?;
         let house = House {
             switchboard: switchboard.clone(),
             dialer: Arc::new(dialer),
@@ -108,14 +108,19 @@ impl App {
             Serving {
                 desk: Arc::new(house),
                 gate: Arc::new(Gate::new(&config.server.public_url.to_string(), signatures)),
-                sockets: sockets.clone(),
+                sockets: carrier_sockets.clone(),
                 sockets_max: calls_max + SOCKETS_OPENING_MAX,
                 workers: usize::from(config.server.workers),
             },
         )?;
         let handle = server.handle();
         actix_rt::spawn(server);
-        Ok(Self { address, sockets, switchboard, server: handle })
+        Ok(Self { address, carrier_sockets, provider_sockets, switchboard, server: handle })
+    }
+
+    /// Carrier and provider sockets that are open now.
+    pub fn sockets_open(&self) -> usize {
+        self.carrier_sockets.open() + self.provider_sockets.open()
     }
 
     /// Calls that are live now.

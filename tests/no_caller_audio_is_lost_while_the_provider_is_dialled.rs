@@ -65,10 +65,6 @@ async fn transcoded_audio_is_as_complete() {
         // A frame that were missing, doubled or out of its place would shift or break what comes after it.
         let likeness = (0..DELAY_MAX).map(|delay| likeness(&said, heard.get(delay..).unwrap_or_default()));
         let best = likeness.fold(0.0, f64::max);
-        println!("call: len heard {} said {}", heard.len(), said.len());
-        for seg in 0..(heard.len()/1600) { let h=&heard[seg*1600..(seg+1)*1600]; let b=(-2400i64..2400).map(|lag| { let s0=((seg as i64*1600+lag).max(0) as usize).min(said.len()); let s1=(s0+1600).min(said.len()); (super_like(&said[s0..s1],h), lag)}).fold((0.0,0),|a,b| if b.0>a.0 {b} else {a}); println!("{} {:?}", seg*200, b); }
-        fn super_like(a:&[f64],b:&[f64])->f64{ likeness_(a,b)}
-        fn likeness_(a:&[f64],b:&[f64])->f64{ crate::likeness(a,b)}
         assert!(best > 0.99, "what was heard is like what was said by {best}");
     }
 }

@@ -545,7 +545,7 @@ impl Handler<FromEngine> for CallActor {
             EngineFact::Failed(failure) => {
                 self.engine_failures += 1;
                 tracing::warn!(call_id = %self.setup.id, kind = ?failure.kind, detail = failure.detail, "engine failed");
-                self.note(What::EngineFailed { why: failure.detail.clone() });
+                self.note(What::EngineFailed { why: failure.detail.as_str().into() });
                 self.retired.extend(self.engine.take());
                 self.trouble(&Trouble::EngineFailed(failure), ctx);
             }
@@ -581,7 +581,7 @@ impl Handler<Exited<Role>> for CallActor {
                 Cause::Stopped => "stopped without a reason".to_owned(),
             };
             tracing::error!(call_id = %self.setup.id, role = exited.role.name(), why, "child died");
-            self.note(What::ChildDied { role: exited.role.name(), why: why.clone() });
+            self.note(What::ChildDied { role: exited.role.name(), why: why.as_str().into() });
             self.trouble(&Trouble::Died { role: exited.role, why }, ctx);
         }
         self.conclude_if_alone(ctx);

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-/// Events kept per call. A turn makes about ten; 4,096 hold 400 turns, i.e. more than an hour of talk. What comes
-/// after is counted, not kept.
-const EVENTS_MAX: usize = 4_096;
+/// Events kept per call. A turn makes about eight; 1,024 hold the first 128 turns, i.e. some ten minutes of talk, in
+/// 40 KB of the 100 KB that a call may take. What comes after is counted, not kept.
+const EVENTS_MAX: usize = 1_024;
 
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Timeline {
@@ -60,10 +60,10 @@ pub enum What {
     },
     ChildDied {
         role: &'static str,
-        why: String,
+        why: Box<str>,
     },
     EngineFailed {
-        why: String,
+        why: Box<str>,
     },
     EngineReplaced,
     TranscoderReplaced,
@@ -174,6 +174,11 @@ mod tests {
         let mut timeline = Timeline::default();
         (0..10_000).for_each(|n| timeline.note(ms(n), What::CallerSpeaking));
         assert_eq!((timeline.events().len(), timeline.dropped), (EVENTS_MAX, 10_000 - EVENTS_MAX as u64));
+    }
+
+    #[test]
+    fn its_bound_is_what_its_comment_says() {
+        assert!(EVENTS_MAX * size_of::<Event>() <= 56 * 1_024, "{}", size_of::<Event>());
     }
 
     #[test]

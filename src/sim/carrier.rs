@@ -1,5 +1,5 @@
-//! The simulated carrier: it places a call as Twilio would, does what the TwiML says, carries the media stream, and
-//! keeps what the caller heard.
+//! The simulated carrier: it places a call as Twilio would, does what the TwiML says, carries the media
+//! stream, and keeps what the caller heard.
 //!
 //! Knows nothing of the switch but its URL.
 
@@ -33,8 +33,8 @@ pub struct CallPlan {
     pub voice_url: String,
     /// Where the final status is posted, if anywhere.
     pub status_url: Option<String>,
-    /// What the switch is called in public, such as `https://switch.example.net`: then this is signed, and the place
-    /// of `voice_url` is connected to instead.
+    /// What the switch is called in public, such as `https://switch.example.net`: then this is signed, and
+    /// the place of `voice_url` is connected to instead.
     pub public_base: Option<String>,
     pub from: String,
     pub to: String,
@@ -76,8 +76,8 @@ impl CallPlan {
     }
 }
 
-/// When the caller hangs up, on the caller's clock: it starts with the first stream. A call without a stream ends with
-/// its document.
+/// When the caller hangs up, on the caller's clock: it starts with the first stream. A call without a stream
+/// ends with its document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HangUp {
     /// So long after the last of what he has to say.
@@ -230,8 +230,6 @@ pub enum CallError {
         "{0} needs TLS, which the simulated carrier does not speak: give the switch's own http or ws address"
     )]
     Secure(String),
-    #[error("the HTTP client could not be set up: {0}")]
-    Client(String),
 }
 
 /// Places the call and lives it to its end. Dropping the future cuts everything off.

@@ -15,7 +15,8 @@ use tokio_tungstenite::{
     },
 };
 
-/// How long a farewell may take before the socket is dropped: a peer on loopback answers within a millisecond.
+/// How long a farewell may take before the socket is dropped: a peer on loopback answers within a
+/// millisecond.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
 
 /// How a socket ended, as seen from this side.

@@ -1,5 +1,5 @@
-//! The simulated OpenAI Realtime server: strict where the real one is, with faults to order, and with a record of
-//! everything its clients did.
+//! The simulated OpenAI Realtime server: strict where the real one is, with faults to order, and with a
+//! record of everything its clients did.
 //!
 //! Knows nothing of who connects to it.
 

@@ -1,4 +1,5 @@
-//! The words in which faults are written on a command line: `name`, or `name:argument`, durations as plain numbers.
+//! The words in which faults are written on a command line: `name`, or `name:argument`, durations as plain
+//! numbers.
 //!
 //! Knows no fault; each side of the world lists its own.
 

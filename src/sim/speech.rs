@@ -1,5 +1,5 @@
-//! The voices of the simulated world: sentences of an agent and one caller's side of a conversation, rendered once and
-//! embedded as mu-law (how: `speech/README.md`).
+//! The voices of the simulated world: sentences of an agent and one caller's side of a conversation, rendered
+//! once and embedded as mu-law (how: `speech/README.md`).
 //!
 //! Knows nothing of who speaks them when: that is the script's and the caller's business.
 
@@ -19,7 +19,7 @@ pub(crate) fn duration_of(samples: usize) -> Duration {
     Duration::from_micros(samples as u64 * 1_000_000 / u64::from(PHONE_RATE))
 }
 
-// ---------------------------------------------------------------------------------------------------------- sentences
+// ------------------------------------------------------------------------------------------------- sentences
 
 /// One sentence an agent can say: its words, and its sound as mu-law at 8 kHz.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub fn sentences() -> impl Iterator<Item = Sentence> {
     })
 }
 
-// -------------------------------------------------------------------------------------------------------- the caller
+// ------------------------------------------------------------------------------------------------ the caller
 
 /// What [`CallerAudio::demo`] says, utterance by utterance.
 pub fn demo_caller_lines() -> impl Iterator<Item = &'static str> {

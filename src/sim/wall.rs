@@ -1,4 +1,5 @@
-//! Wall time, for the two facts on the wire that carry it: when a session expires, when a stream event happened.
+//! Wall time, for the two facts on the wire that carry it: when a session expires, when a stream event
+//! happened.
 //!
 //! Everything that measures or schedules uses the monotonic clock and never comes here.
 
@@ -24,8 +25,8 @@ pub(crate) fn iso_8601(since_epoch: Duration) -> String {
     )
 }
 
-/// The date `days` after 1970-01-01. Years are counted from March, so that the leap day comes last and months have
-/// the lengths 31 30 31 30 31 | 31 30 31 30 31 | 31 ..: five months are 153 days.
+/// The date `days` after 1970-01-01. Years are counted from March, so that the leap day comes last and months
+/// have the lengths 31 30 31 30 31 | 31 30 31 30 31 | 31 ..: five months are 153 days.
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468; // 1970-01-01, counted from 0000-03-01
     let (era, day_of_era) = (days / 146_097, days % 146_097); // 400 years

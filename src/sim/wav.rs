@@ -1,7 +1,8 @@
 //! WAV files: any usual one becomes the mono 8 kHz samples of a phone call, and what a call said becomes one.
 //!
-//! Knows nothing of calls. The reader is our own because phone recordings are often G.711 inside WAV and recorders
-//! that died leave wrong lengths in the header, neither of which `hound` reads; writing is `hound`'s.
+//! Knows nothing of calls. The reader is our own because phone recordings are often G.711 inside WAV and
+//! recorders that died leave wrong lengths in the header, neither of which `hound` reads; writing is
+//! `hound`'s.
 
 use std::{fs, io, ops::RangeInclusive, path::Path};
 
@@ -11,7 +12,8 @@ use rubato::{
 };
 use tandem_media::{frame::PHONE_RATE, g711};
 
-/// Rates a recording may have, in Hz: from telegraph-like to the highest of studio gear. A header outside is damaged.
+/// Rates a recording may have, in Hz: from telegraph-like to the highest of studio gear. A header outside is
+/// damaged.
 const RATES: RangeInclusive<u32> = 1_000..=384_000;
 
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +70,7 @@ pub(crate) fn mu_law_data(file: &[u8]) -> Option<&[u8]> {
     (wav.encoding == Encoding::MuLaw && wav.rate == PHONE_RATE && wav.channels == 1).then_some(wav.data)
 }
 
-// --------------------------------------------------------------------------------------------------------------- file
+// ------------------------------------------------------------------------------------------------------ file
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Encoding {
@@ -181,7 +183,8 @@ impl<'a> Wav<'a> {
     }
 }
 
-/// Length of the resampling filter in samples at 8 kHz: 16 ms, a transition of 500 Hz below the 4 kHz of a phone.
+/// Length of the resampling filter in samples at 8 kHz: 16 ms, a transition of 500 Hz below the 4 kHz of a
+/// phone.
 const FILTER_SAMPLES: usize = 128;
 
 /// Sinc resampling of the whole recording, start-up delay trimmed.

@@ -89,7 +89,7 @@ impl World {
     pub(crate) async fn is_left_within(&self, bound: Duration) {
         let since = Instant::now();
         loop {
-            let left = (self.provider.open_sessions(), self.app.sockets.open(), self.app.calls_live().await);
+            let left = (self.provider.open_sessions(), self.app.sockets_open(), self.app.calls_live().await);
             if left == (0, 0, 0) {
                 return;
             }
@@ -118,7 +118,7 @@ pub(crate) const QUESTION_MS: usize = 2_340;
 
 fn silent_then(silence_ms: usize, speech_ms: usize) -> CallerAudio {
     let demo = CallerAudio::demo();
-    let speech = &demo.samples()[QUESTION_AT_MS * 8..(QUESTION_AT_MS + speech_ms) * 8];
+    let speech = &demo.samples()[QUESTION_AT_MS * 8..(QUESTION_AT_MS + speech_ms.min(QUESTION_MS)) * 8];
     std::iter::repeat_n(0, silence_ms * 8).chain(speech.iter().copied()).collect()
 }
 

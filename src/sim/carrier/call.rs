@@ -1,5 +1,5 @@
-//! A call from ring to end: documents are fetched and their verbs performed one after the other, until they run out or
-//! somebody hangs up.
+//! A call from ring to end: documents are fetched and their verbs performed one after the other, until they
+//! run out or somebody hangs up.
 //!
 //! Knows neither HTTP headers nor media frames.
 
@@ -25,8 +25,8 @@ use super::{
 };
 use crate::wall;
 
-/// Documents a call may go through before it is taken to run in circles. The real carrier has no such figure; a call
-/// of an hour that is handed over every minute needs sixty.
+/// Documents a call may go through before it is taken to run in circles. The real carrier has no such figure;
+/// a call of an hour that is handed over every minute needs sixty.
 const DOCUMENTS_MAX: usize = 200;
 
 /// Calls placed by this process: with the time they make every call's id its own, whatever the seed.
@@ -60,8 +60,7 @@ impl<'a> Call<'a> {
             if plan.faults.contains(&CarrierFault::BadSignature) { format!("not {token}") } else { token }
         });
         let status_url = plan.status_url.as_deref().map(super::url).transpose()?;
-        let webhooks =
-            Webhooks::new(places, auth_token).map_err(|error| CallError::Client(error.to_string()))?;
+        let webhooks = Webhooks::new(places, auth_token);
         let number = CALLS.fetch_add(1, Ordering::Relaxed);
         let now = wall::since_epoch();
         let seed =
@@ -140,7 +139,7 @@ impl<'a> Call<'a> {
         Ok(CallEnd::ApplicationError { code: 11_215, text: format!("more than {DOCUMENTS_MAX} documents") })
     }
 
-    // ------------------------------------------------------------------------------------------------------ documents
+    // --------------------------------------------------------------------------------------------- documents
 
     async fn fetch(&mut self, url: &Url, get: bool) -> Result<String, CallEnd> {
         let fields = self.fields();
@@ -196,7 +195,7 @@ impl<'a> Call<'a> {
         self.log.event(CarrierEvent::Verb { name, text });
     }
 
-    // ---------------------------------------------------------------------------------------------------------- verbs
+    // ------------------------------------------------------------------------------------------------- verbs
 
     async fn prompt(&mut self, verb: Verb) -> Next {
         let length = match verb {
@@ -316,7 +315,7 @@ impl<'a> Call<'a> {
         stream::run(connected, around, &mut self.ear, &mut self.log).await
     }
 
-    // ------------------------------------------------------------------------------------------------------ callbacks
+    // --------------------------------------------------------------------------------------------- callbacks
 
     fn fields(&self) -> Fields {
         let status = if self.answered { "in-progress" } else { "ringing" };

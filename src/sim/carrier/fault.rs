@@ -6,8 +6,8 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use crate::spec::{Spec, SpecError};
 
-/// Liberties that programs speaking Media Streams have been seen to take, and accidents of networks. Times count from
-/// the stream's `start`; oddities that come once a second begin half a second after it.
+/// Liberties that programs speaking Media Streams have been seen to take, and accidents of networks. Times
+/// count from the stream's `start`; oddities that come once a second begin half a second after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CarrierFault {
     /// `no-stop`: the socket is closed at hang-up without a `stop`.
@@ -46,7 +46,8 @@ pub enum CarrierFault {
     NoMarks,
     /// `marks-at-once`: marks are echoed when they arrive, whatever is still to be played.
     MarksAtOnce,
-    /// `duplicate-webhook`: the voice webhook is posted twice with one idempotency token; the second answer counts.
+    /// `duplicate-webhook`: the voice webhook is posted twice with one idempotency token; the second answer
+    /// counts.
     DuplicateWebhook,
     /// `bad-signature`: everything is signed with another token.
     BadSignature,

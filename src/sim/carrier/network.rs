@@ -1,4 +1,5 @@
-//! The network between the caller and the switch: when a frame that was just captured gets through, if it does.
+//! The network between the caller and the switch: when a frame that was just captured gets through, if it
+//! does.
 //!
 //! Knows no sockets; it only bends the schedule. Without instructions it is perfect.
 
@@ -8,7 +9,8 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::spec::{Spec, SpecError};
 
-/// How good the line is. As text: `jitter:15,burst:1000/200,gap:3000/60,start:40,seed:7`, all in ms but the seed.
+/// How good the line is. As text: `jitter:15,burst:1000/200,gap:3000/60,start:40,seed:7`, all in ms but the
+/// seed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Network {
     /// Frames come up to this much late, never out of order.
@@ -93,8 +95,8 @@ impl Link {
         Self { network, rng: StdRng::seed_from_u64(network.seed), last_arrival: Duration::ZERO }
     }
 
-    /// When something sent at `at` gets through, both since the start of the stream. `None` if it is lost, which
-    /// happens to audio only.
+    /// When something sent at `at` gets through, both since the start of the stream. `None` if it is lost,
+    /// which happens to audio only.
     pub(crate) fn arrival(&mut self, at: Duration, is_audio: bool) -> Option<Duration> {
         if is_audio
             && self

@@ -1,5 +1,5 @@
-//! The carrier's playback queue: drained 20 ms at a time at 8,000 bytes a second, marks told when reached, everything
-//! dropped on clear.
+//! The carrier's playback queue: drained 20 ms at a time at 8,000 bytes a second, marks told when reached,
+//! everything dropped on clear.
 //!
 //! Knows no clock: the caller ticks it.
 

@@ -6,8 +6,8 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
-/// Signs a URL and, for a form POST, its fields: names in byte order, each followed by its value; of equal names each
-/// value once, in order.
+/// Signs a URL and, for a form POST, its fields: names in byte order, each followed by its value; of equal
+/// names each value once, in order.
 pub(crate) fn sign(auth_token: &str, url: &str, fields: &[(String, String)]) -> String {
     let mut fields: Vec<_> = fields.iter().collect();
     fields.sort();

@@ -1,7 +1,8 @@
-//! One media stream as the carrier lives it: frames out on the clock, audio in to the caller's ear, marks told when
-//! they are true.
+//! One media stream as the carrier lives it: frames out on the clock, audio in to the caller's ear, marks
+//! told when they are true.
 //!
-//! Knows no webhooks and no documents. It ends when the switch closes it, the caller hangs up, or a fault strikes.
+//! Knows no webhooks and no documents. It ends when the switch closes it, the caller hangs up, or a fault
+//! strikes.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -33,6 +34,10 @@ use crate::duplex::{self, Duplex, Incoming, SocketEnd};
 
 /// Length of a tick: the carrier plays, and the ear hears, in pieces of this size.
 pub(crate) const TICK: Duration = Duration::from_millis(20);
+
+/// Messages of the switch's read in a row before the clock is looked at: a switch that sends its audio in the
+/// smallest useful pieces sends two in a tick.
+const MESSAGES_PER_WAKE_MAX: u32 = 200;
 
 /// How long a stream's connect and upgrade may take before the carrier gives up.
 const CONNECT_TAKES_MAX: Duration = Duration::from_secs(10);
@@ -130,7 +135,8 @@ struct Stream<'a> {
     playback: Playback,
     sid: String,
     faults: &'a [CarrierFault],
-    /// When this stream began: with a tick of the caller's clock, so that its n-th frame is what he says in a tick.
+    /// When this stream began: with a tick of the caller's clock, so that its n-th frame is what he says in a
+    /// tick.
     zero: Instant,
     /// Ticks of the caller's clock before that, and ticks since.
     ticks_before: u32,
@@ -197,43 +203,46 @@ impl Stream<'_> {
         }
         let reset_at = reset_after.map(|after| self.zero + after);
         let freeze_at = freeze_after.map(|after| self.zero + after);
+        let mut messages = 0;
         loop {
             let tick_at = self.zero + TICK * self.ticks;
             let send_at = self.zero + self.uplink.next_at();
             let freeze_at = freeze_at.filter(|_| !self.is_frozen);
             let ends = [self.hang_up_at, Some(self.too_long_at), reset_at, freeze_at];
-            let wake_at = ends.into_iter().flatten().fold(tick_at.min(send_at), Instant::min);
-            // Messages first: what can be read now came before a tick that is overdue, as far as anyone can tell.
-            // But a flood of them does not hold the clock up by more than a tick.
+            let end_at = ends.into_iter().flatten().fold(self.too_long_at, Instant::min);
+            // Messages first: what can be read now came before a tick that is overdue, as far as anyone can
+            // tell. But a flood of them does not hold up the clock.
             tokio::select! {
                 biased;
-                incoming = self.socket.next(), if !self.is_frozen => {
+                incoming = self.socket.next(), if !self.is_frozen && messages < MESSAGES_PER_WAKE_MAX => {
                     match incoming {
                         Incoming::Text(text) => self.obey(&text, log),
                         Incoming::Binary => log.warn(31_950, "message is a binary frame".to_owned()),
                         Incoming::End(end) => return Leaving::Socket(end),
                     }
-                    if Instant::now() < tick_at + TICK {
-                        continue;
-                    }
+                    messages += 1;
+                    continue;
                 }
-                () = sleep_until(wake_at) => {}
+                () = sleep_until(tick_at.min(send_at).min(end_at)) => messages = 0,
             }
-            let now = Instant::now();
-            let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-            if now >= tick_at {
+            // However late it is: nothing is heard or said after the end, and all that was due before it is.
+            let now = Instant::now().min(end_at);
+            while self.zero + TICK * self.ticks <= now {
                 self.tick(ear, log);
             }
             if !self.is_frozen {
                 self.speak(now, log);
             }
-            if passed(self.hang_up_at) || now >= self.too_long_at {
-                return Leaving::HangUp { too_long: !passed(self.hang_up_at) };
+            if now < end_at {
+                continue;
             }
-            if passed(reset_at) {
+            if Some(end_at) == self.hang_up_at || end_at == self.too_long_at {
+                return Leaving::HangUp { too_long: Some(end_at) != self.hang_up_at };
+            }
+            if Some(end_at) == reset_at {
                 return Leaving::Reset;
             }
-            self.is_frozen |= passed(freeze_at);
+            self.is_frozen = true;
         }
     }
 
@@ -330,7 +339,7 @@ enum Leaving {
     HangUp { too_long: bool },
 }
 
-// ------------------------------------------------------------------------------------------------------ from the switch
+// ------------------------------------------------------------------------------------------- from the switch
 
 #[derive(Debug, PartialEq, Eq)]
 enum Order {

@@ -1,5 +1,5 @@
-//! What the carrier says on a stream's socket, and when: the caller's audio in frames on one absolute schedule, keys,
-//! and the oddities that were ordered.
+//! What the carrier says on a stream's socket, and when: the caller's audio in frames on one absolute
+//! schedule, keys, and the oddities that were ordered.
 //!
 //! Knows no socket and no clock: times are since the stream's `start`, and it is asked what is due.
 

@@ -1,4 +1,5 @@
-//! One connection of the provider: a socket and a session brought together, and the faults that strike between them.
+//! One connection of the provider: a socket and a session brought together, and the faults that strike
+//! between them.
 //!
 //! Knows neither what events say nor how sessions answer them.
 

@@ -1,5 +1,5 @@
-//! The beta spelling of the protocol, which some self-hosted servers still speak: a client's events into GA, the
-//! session's events out of it.
+//! The beta spelling of the protocol, which some self-hosted servers still speak: a client's events into GA,
+//! the session's events out of it.
 //!
 //! Knows spellings only; the session behind it speaks GA.
 

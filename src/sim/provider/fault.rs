@@ -32,13 +32,15 @@ pub enum FaultKind {
     ResetAfter(Duration),
     /// `half-open-after:S`: neither reads nor writes any more, and keeps the socket.
     HalfOpenAfter(Duration),
-    /// `garbage-after:S`: from then on every event is preceded by something that is none; the session goes on.
+    /// `garbage-after:S`: from then on every event is preceded by something that is none; the session goes
+    /// on.
     GarbageAfter(Duration),
     /// `rate-limit`: every response fails with `rate_limit_exceeded` inside `response.done`.
     RateLimit,
     /// `error:CODE` or `error:CODE:S`: one `error` event, at once or after some seconds.
     Error { code: String, after: Duration },
-    /// `wrong-format`: formats are agreed to and PCM 24 kHz is used all the same, as `session.updated` then shows.
+    /// `wrong-format`: formats are agreed to and PCM 24 kHz is used all the same, as `session.updated` then
+    /// shows.
     WrongFormat,
     /// `odd-chunks`: audio deltas have odd numbers of bytes, so that 16-bit samples straddle them.
     OddChunks,

@@ -1,7 +1,7 @@
 //! One Realtime session as a machine: the client's events and the time go in, the server's events come out.
 //!
-//! Knows no socket, task or clock. It answers as the real server is documented to, refusals included, in the GA
-//! dialect; what happened is written to the session's record.
+//! Knows no socket, task or clock. It answers as the real server is documented to, refusals included, in the
+//! GA dialect; what happened is written to the session's record.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -164,7 +164,7 @@ impl Session {
         self.closing
     }
 
-    // ------------------------------------------------------------------------------------------------------- time
+    // -------------------------------------------------------------------------------------------------- time
 
     /// When [`Session::advance`] has something to do.
     pub(super) fn due(&self) -> Option<Instant> {
@@ -250,7 +250,7 @@ impl Session {
         self.refuse(&refused, None);
     }
 
-    // ---------------------------------------------------------------------------------------------------- messages
+    // ---------------------------------------------------------------------------------------------- messages
 
     /// Takes a text frame of the client's.
     pub(super) fn receive(&mut self, now: Instant, text: &str) {
@@ -391,7 +391,7 @@ impl Session {
         self.record.with(|record| record.responses.iter().any(|response| response.first_audio_at.is_some()))
     }
 
-    // ------------------------------------------------------------------------------------------------------ items
+    // ------------------------------------------------------------------------------------------------- items
 
     fn create_item(&mut self, fields: &Fields<'_>) -> Result<(), Refused> {
         let rng = &mut self.rng;

@@ -1,5 +1,5 @@
-//! Whether an HTTP upgrade request becomes a session: path, credentials, model and dialect, as the real server looks
-//! at them.
+//! Whether an HTTP upgrade request becomes a session: path, credentials, model and dialect, as the real
+//! server looks at them.
 //!
 //! Knows nothing of what happens on the socket afterwards.
 

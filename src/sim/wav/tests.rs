@@ -45,8 +45,8 @@ fn file(tag: u16, channels: u16, rate: u32, bits: u16, data: &[u8]) -> Vec<u8> {
     out
 }
 
-/// How far samples at 8 kHz are from a sine at half scale, 20 ms away from both ends: the shift of the best-fitting
-/// sine in samples, and the worst distance from that sine in parts of full scale.
+/// How far samples at 8 kHz are from a sine at half scale, 20 ms away from both ends: the shift of the
+/// best-fitting sine in samples, and the worst distance from that sine in parts of full scale.
 fn error_against_sine(samples: &[i16], hertz: f64) -> (f64, f64) {
     let inner = 160..samples.len() / 160 * 160 - 160; // whole periods of any multiple of 50 Hz
     let phase = |i: usize| TAU * hertz * i as f64 / 8_000.0;

@@ -1,4 +1,5 @@
-//! The agent's side of a session: responses asked for, planned after the script, stepped through and cancelled.
+//! The agent's side of a session: responses asked for, planned after the script, stepped through and
+//! cancelled.
 //!
 //! Knows nothing of the caller's audio, and leaves the events of a response to the response.
 

@@ -1,4 +1,5 @@
-//! The items of a conversation, in order: what a client may put in, cut and take out, and what it all costs to read.
+//! The items of a conversation, in order: what a client may put in, cut and take out, and what it all costs
+//! to read.
 //!
 //! Knows no timing and makes no events.
 
@@ -251,8 +252,8 @@ impl Conversation {
         self.get(id).map(|item| item.to_json(true)).ok_or_else(missing)
     }
 
-    /// Cuts the agent's audio and drops its whole transcript, for the two are not aligned. Past the end is an error,
-    /// and then nothing is cut.
+    /// Cuts the agent's audio and drops its whole transcript, for the two are not aligned. Past the end is an
+    /// error, and then nothing is cut.
     pub(crate) fn truncate(
         &mut self,
         id: &str,
@@ -282,8 +283,8 @@ impl Conversation {
         Ok(Cut { item_ms, result })
     }
 
-    /// What the agent says next: the greeting to an empty conversation, else the answer after those already given. A
-    /// conversation continued in a new session therefore goes on where the old one stood.
+    /// What the agent says next: the greeting to an empty conversation, else the answer after those already
+    /// given. A conversation continued in a new session therefore goes on where the old one stood.
     pub(crate) fn next_line<'a>(&self, script: &'a Script) -> &'a Sentence {
         let mut speakers = self.items.iter().filter_map(Item::speaker);
         if speakers.next().is_none() {

@@ -1,4 +1,5 @@
-//! The provider's own ear: where speech starts and stops in what the caller sends, by level above the line's noise.
+//! The provider's own ear: where speech starts and stops in what the caller sends, by level above the line's
+//! noise.
 //!
 //! Knows no bytes, no formats and no events, and shares nothing with the switch's speech gate.
 
@@ -7,8 +8,8 @@ use std::collections::VecDeque;
 /// Length of one measurement. Ten ms are two periods of a low voice (100 Hz).
 pub(crate) const FRAME_MS: u64 = 10;
 
-/// The line's noise is the level that a tenth of the last three seconds stay below: pauses within speech are more than
-/// a tenth of it, and a steady hum is all of it.
+/// The line's noise is the level that a tenth of the last three seconds stay below: pauses within speech are
+/// more than a tenth of it, and a steady hum is all of it.
 const NOISE_FRAMES: usize = 300;
 const NOISE_QUANTILE: usize = 10;
 
@@ -19,14 +20,16 @@ const NOISE_EVERY_FRAMES: u64 = 10;
 /// Below this a line counts as silent, in dBFS: digital silence would make every rustle a shout.
 const NOISE_FLOOR_DB: f64 = -60.0;
 
-/// Levels this far above the noise count as speech with probability 0 and 1; in between it is a straight line, so the
-/// usual threshold of 0.5 stands 16 dB above the noise.
+/// Levels this far above the noise count as speech with probability 0 and 1; in between it is a straight
+/// line, so the usual threshold of 0.5 stands 16 dB above the noise.
 const SPEECH_DB: (f64, f64) = (6.0, 26.0);
 
-/// Speech must outweigh the rest by so many frames to count as started: 60 ms, longer than a click or a key press.
+/// Speech must outweigh the rest by so many frames to count as started: 60 ms, longer than a click or a key
+/// press.
 const START_FRAMES: u32 = 6;
 
-/// Speech goes on while it stays above the threshold less this, as in the models the real detection is made of.
+/// Speech goes on while it stays above the threshold less this, as in the models the real detection is made
+/// of.
 const HYSTERESIS: f64 = 0.15;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

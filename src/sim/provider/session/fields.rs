@@ -1,5 +1,5 @@
-//! Strict reading of a client's JSON: what is missing, unknown or of the wrong kind becomes the error the real server
-//! would send, with the path of the offending parameter.
+//! Strict reading of a client's JSON: what is missing, unknown or of the wrong kind becomes the error the
+//! real server would send, with the path of the offending parameter.
 //!
 //! Knows no event and no field of its own.
 

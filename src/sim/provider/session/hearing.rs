@@ -1,4 +1,5 @@
-//! The input audio buffer: what the caller's bytes mean in the format of their time, and where turns lie in them.
+//! The input audio buffer: what the caller's bytes mean in the format of their time, and where turns lie in
+//! them.
 //!
 //! Knows no events and does not decide what a turn leads to.
 
@@ -71,7 +72,8 @@ impl Hearing {
         self.ahead.extend_from_slice(bytes);
     }
 
-    /// Listens on to the next change, if one lies in what was appended. Without turn detection it only buffers.
+    /// Listens on to the next change, if one lies in what was appended. Without turn detection it only
+    /// buffers.
     pub(crate) fn listen(&mut self, detection: Option<&TurnDetection>) -> Option<Heard> {
         let frame_bytes = self.format.bytes(FRAME_MS);
         let mut heard = None;

@@ -1,5 +1,5 @@
-//! A sentence, or a tool call, as the pieces in which a model would let it out: audio in an output format and in
-//! chunks of changing size, words a little ahead of it.
+//! A sentence, or a tool call, as the pieces in which a model would let it out: audio in an output format and
+//! in chunks of changing size, words a little ahead of it.
 //!
 //! Knows no session; time here is relative to the first piece.
 
@@ -14,7 +14,8 @@ use tandem_media::{
 use super::config::Format;
 use crate::speech::Sentence;
 
-/// Sizes of audio deltas, in ms: the real ones vary too, and none is a multiple of a phone's 20 ms frame by rule.
+/// Sizes of audio deltas, in ms: the real ones vary too, and none is a multiple of a phone's 20 ms frame by
+/// rule.
 const CHUNK_MS: std::ops::RangeInclusive<u64> = 40..=240;
 
 /// Transcripts run ahead: a word is out when this share of the time to its sound has passed.

@@ -1,5 +1,5 @@
-//! One response from request to `response.done`: its stages, and the events it makes on the way, in the order of the
-//! real server.
+//! One response from request to `response.done`: its stages, and the events it makes on the way, in the order
+//! of the real server.
 //!
 //! Decides neither what is said nor when it is interrupted.
 
@@ -17,7 +17,8 @@ use super::{
 };
 use crate::provider::record::{ResponseRecord, Shared};
 
-/// `response.created` follows the request by this much. A cancel that comes in between finds nothing to cancel.
+/// `response.created` follows the request by this much. A cancel that comes in between finds nothing to
+/// cancel.
 pub(crate) const CREATION_TAKES: Duration = Duration::from_millis(15);
 
 /// Tokens per minute of the account, as `rate_limits.updated` tells it.
@@ -67,7 +68,8 @@ pub(crate) struct Plan {
     pub(crate) outcome: Outcome,
 }
 
-/// Input tokens of the conversation as (text, audio), now and at the response before, which is what the cache holds.
+/// Input tokens of the conversation as (text, audio), now and at the response before, which is what the cache
+/// holds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct InputTokens {
     pub(crate) now: (u64, u64),
@@ -183,7 +185,8 @@ impl Response {
         }
     }
 
-    /// Ends it before its time. One that was only requested is created first: every response is, and every one ends.
+    /// Ends it before its time. One that was only requested is created first: every response is, and every
+    /// one ends.
     pub(crate) fn cancel(&mut self, now: Instant, reason: &'static str, desk: &mut Desk<'_>) {
         if matches!(self.stage, Stage::Requested { .. }) {
             self.create(now, desk);

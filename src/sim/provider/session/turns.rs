@@ -106,7 +106,8 @@ impl Session {
         Ok(())
     }
 
-    /// Makes an utterance an item, and has it transcribed if that is wanted and there is something to transcribe.
+    /// Makes an utterance an item, and has it transcribed if that is wanted and there is something to
+    /// transcribe.
     fn commit(&mut self, now: Instant, item_id: String, utterance: Utterance, has_speech: bool) {
         let seconds = utterance.duration_ms() / 1_000.0;
         let previous = self.conversation.previous(&item_id).map(str::to_owned);

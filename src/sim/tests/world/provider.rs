@@ -1,4 +1,5 @@
-//! The simulated provider as a client on a socket meets it: upgrades, endings, and every fault that can be ordered.
+//! The simulated provider as a client on a socket meets it: upgrades, endings, and every fault that can be
+//! ordered.
 
 use std::{io, time::Duration};
 
@@ -108,7 +109,7 @@ async fn eventually_no_session_is_open(provider: &Provider) {
     timeout(PATIENCE, closed).await.expect("all sessions to close");
 }
 
-// ----------------------------------------------------------------------------------------------------------- sessions
+// -------------------------------------------------------------------------------------------------- sessions
 
 async fn a_conversation() {
     let provider = provider(&[]).await;
@@ -273,7 +274,7 @@ async fn a_client_that_does_not_read_loses_nothing() {
     assert_eq!(bytes, 40 * speech::sentence("greeting").unwrap().audio.len());
 }
 
-// ------------------------------------------------------------------------------------------------------------- faults
+// ---------------------------------------------------------------------------------------------------- faults
 
 #[tokio::test]
 async fn a_refused_connection_is_gone_before_it_is_upgraded() {

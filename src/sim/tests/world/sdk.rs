@@ -1,8 +1,9 @@
-//! The unmodified public clients against the simulated world: OpenAI's SDK talks to the provider, Twilio's validator
-//! checks the carrier's signatures.
+//! The unmodified public clients against the simulated world: OpenAI's SDK talks to the provider, Twilio's
+//! validator checks the carrier's signatures.
 //!
-//! They are Python packages, so `TANDEM_SDK_PYTHON` has to name an interpreter that has `sdk/requirements.txt`
-//! installed; `tests/run` sees to that. Without one these tests are left out, and say so.
+//! They are Python packages, so `TANDEM_SDK_PYTHON` has to name an interpreter that has
+//! `sdk/requirements.txt` installed; `tests/run` sees to that. Without one these tests are left out, and say
+//! so.
 
 use std::{path::Path, process::Stdio, time::Duration};
 

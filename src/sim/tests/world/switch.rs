@@ -1,4 +1,5 @@
-//! A tiny switch for the carrier to call: it answers webhooks from a list and hands its media sockets to the test.
+//! A tiny switch for the carrier to call: it answers webhooks from a list and hands its media sockets to the
+//! test.
 //!
 //! Knows as little as possible of what it answers.
 
@@ -48,7 +49,8 @@ impl Hook {
     }
 }
 
-/// What a path is answered with: status, content type, body. `{sockets}` in it becomes the switch's own `ws` base.
+/// What a path is answered with: status, content type, body. `{sockets}` in it becomes the switch's own `ws`
+/// base.
 type Answers = HashMap<&'static str, (u16, &'static str, String)>;
 
 pub(crate) struct Switch {

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::provider::session::fields::{Field, Fields, Refused};
 
-/// Silence that ends an utterance unless the client says otherwise; the documentation's figure (its example has 200).
+/// Silence that ends an utterance unless the client says otherwise; the documentation's figure (its example
+/// has 200).
 const SILENCE_MS: u64 = 500;
 const PREFIX_PADDING_MS: u64 = 300;
 const THRESHOLD: f64 = 0.5;
@@ -68,8 +69,8 @@ impl TurnDetection {
         }
     }
 
-    /// The semantic kind waits up to 8, 4 or 2 s for a sentence that sounds unfinished, and far less for one that
-    /// does not. This detection cannot tell, and takes a quarter of it.
+    /// The semantic kind waits up to 8, 4 or 2 s for a sentence that sounds unfinished, and far less for one
+    /// that does not. This detection cannot tell, and takes a quarter of it.
     pub(crate) fn silence_ms(&self) -> u64 {
         match self {
             Self::Server { silence_duration_ms, .. } => *silence_duration_ms,
