@@ -44,6 +44,9 @@ impl<S, const N: usize> AgentAudio<S, N> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub enum LegCommand {
+    /// Look for what no message tells: stalls, a silent socket. Four times a second; an actor with a timer of its own
+    /// would poll it at every frame.
+    Look,
     /// Stop what the caller hears of generations before this one, here and at the carrier. Answered by
     /// [`LegFact::Cleared`].
     Clear(Generation),
@@ -125,6 +128,8 @@ pub struct Ignored {
 #[derive(Clone, Debug, PartialEq, Message)]
 #[rtype(result = "()")]
 pub enum EngineCommand {
+    /// Look for what no message tells: a silent socket. Once a second.
+    Look,
     /// The caller cut in and has heard this much. Answer to [`EngineFact::CallerSpeaking`].
     Interrupted { heard: Option<Heard> },
     /// Have the agent say something now: a farewell.

@@ -24,13 +24,12 @@
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use futures_util::task::AtomicWaker;
 use futures_util::{Sink, Stream};
 use tandem_actors::kit::writer::{CONTROL_BYTES_RESERVE, QUEUED_BYTES_MAX};
 use tandem_actors::ports::{Outgoing, Socket, SocketError, SocketItem};
@@ -101,14 +100,15 @@ struct Reader<S> {
     doorbell: Arc<Doorbell>,
     /// The doorbell as the transport knows it.
     bell_rope: Waker,
+    /// Whom the doorbell wakes; kept here too, so that a poll by the same task costs a comparison.
+    known: Option<Waker>,
     ended: bool,
 }
 
 /// Remembers that the transport has news, and wakes whoever reads.
-#[derive(Default)]
 struct Doorbell {
     rung: AtomicBool,
-    reader: AtomicWaker,
+    reader: Mutex<Option<Waker>>,
 }
 
 impl Wake for Doorbell {
@@ -118,7 +118,9 @@ impl Wake for Doorbell {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.rung.store(true, Ordering::Release);
-        self.reader.wake();
+        if let Some(reader) = self.reader.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            reader.wake_by_ref();
+        }
     }
 }
 
@@ -133,9 +135,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let shared = Rc::new(Shared { _counted: gauge.count(), stream: RefCell::new(stream) });
-    let doorbell = Arc::new(Doorbell { rung: AtomicBool::new(true), ..Doorbell::default() });
+    let doorbell = Arc::new(Doorbell { rung: AtomicBool::new(true), reader: Mutex::default() });
     let bell_rope = Waker::from(Arc::clone(&doorbell));
-    let reader = Reader { shared: Rc::clone(&shared), doorbell, bell_rope, ended: false };
+    let reader = Reader { shared: Rc::clone(&shared), doorbell, bell_rope, known: None, ended: false };
     Socket { reader: Box::pin(reader), sink: Box::pin(Writing { shared }) }
 }
 
@@ -146,7 +148,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for Reader<S> {
         if self.ended {
             return Poll::Ready(None);
         }
-        self.doorbell.reader.register(cx.waker()); // before the look, or a ring in between is lost
+        // Before the look, or a ring in between is lost.
+        if !self.known.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            self.known = Some(cx.waker().clone());
+            *self.doorbell.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+        }
         if !self.doorbell.rung.swap(false, Ordering::Acquire) {
             return Poll::Pending;
         }

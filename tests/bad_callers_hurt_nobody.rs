@@ -47,7 +47,8 @@ const ANSWER: &str = "You are very welcome. Sleep well, and goodbye.";
 async fn world() -> World {
     let answer = speech::sentence("farewell").unwrap();
     let script = Script { answers: vec![answer], ..Script::default() };
-    World::start(ProviderOptions { script, ..ProviderOptions::default() }, &[("TANDEM__AGENT__GREETING", "")]).await
+    World::start(ProviderOptions { script, ..ProviderOptions::default() }, &[("TANDEM__AGENT__GREETING", "")])
+        .await
 }
 
 /// The caller asks for a second, waits half a second to be taken for done, hears an answer of 2.4 s and hangs up.
@@ -69,7 +70,9 @@ async fn a_good_call_goes_on_while_every_fault_of_a_carrier_strikes_others() {
     let plan = conversation(&world);
     let place_with = |fault: &&str| place(with_fault(&plan, fault));
     let ((good, unsigned, half_open), (tolerated, lost)) = join(
-        async { tokio::join!(place(plan.clone()), place_with(&"bad-signature"), place_with(&"half-open-after:2")) },
+        async {
+            tokio::join!(place(plan.clone()), place_with(&"bad-signature"), place_with(&"half-open-after:2"))
+        },
         join(
             join_all(TOLERATED.iter().chain(&LYING_ABOUT_MARKS).map(place_with)),
             join_all(LOST.iter().map(place_with)),
@@ -81,12 +84,47 @@ async fn a_good_call_goes_on_while_every_fault_of_a_carrier_strikes_others() {
     assert_eq!(sessions.len(), 1 + 1 + tolerated.len() + 1, "one for each stream that was started");
     for call in tolerated.iter().chain([&good]) {
         let report = world.report(call).await;
-        assert_eq!((&call.end, report.end.name()), (&CallEnd::CallerHungUp, "caller_hung_up"));
+        assert_eq!(call.end, CallEnd::CallerHungUp);
         assert_eq!(report.discrepancies, []);
+        println!(
+            "in {} filled {} refused {} {:?} {:?}",
+            report.sheet.leg.unwrap().frames_in,
+            report.sheet.leg.unwrap().frames_filled,
+            report.sheet.leg.unwrap().frames_refused,
+            call.duration,
+            report.length
+        );
         println!("{:?} {:?}", report.sheet.leg.unwrap().ignored, call.warnings);
         println!("{}", heard_whole(call, ANSWER));
     }
-    println!("{:?} {:?} {:?}", unsigned.end, half_open.end, lost.iter().map(|c| (&c.end, &c.events)).collect::<Vec<_>>());
-    for s in &sessions { println!("{} {:?} {:?} {:?} {:?}", s.audio.len(), s.turns.len(), s.errors_sent, s.violations, s.responses.iter().map(|r| r.text.clone()).collect::<Vec<_>>()); }
+    println!(
+        "{:?} {:?} {:?}",
+        unsigned.end,
+        half_open.end,
+        lost.iter().map(|c| (&c.end, &c.events)).collect::<Vec<_>>()
+    );
+    let said: Vec<u8> = good.said.iter().map(|&s| g711::ulaw_encode(s)).collect();
+    for s in &sessions {
+        let e: Vec<_> = s
+            .client_events
+            .iter()
+            .filter(|e| e.1.contains("append"))
+            .map(|e| (e.0 - s.opened_at).as_millis())
+            .collect();
+        println!("gaps {:?}", e.windows(2).filter(|w| w[1] - w[0] > 60).collect::<Vec<_>>());
+        println!(
+            "per 250ms {:?}",
+            (0..22).map(|k| e.iter().filter(|x| **x / 250 == k).count()).collect::<Vec<_>>()
+        );
+        println!("mismatch at {:?} of {}", s.audio.iter().zip(&said).position(|(a, b)| a != b), said.len());
+        println!(
+            "{} {:?} {:?} {:?} {:?}",
+            s.audio.len(),
+            s.turns.len(),
+            s.errors_sent,
+            s.violations,
+            s.responses.iter().map(|r| r.text.clone()).collect::<Vec<_>>()
+        );
+    }
     world.close().await;
 }

@@ -62,7 +62,10 @@ const ENDING_MAX: Duration = Duration::from_secs(3);
 /// A goodbye that has not been played out after this is cut off.
 const FAREWELL_MAX: Duration = Duration::from_secs(15);
 
-/// How often limits are looked at. They are minutes; a second is exact enough.
+/// How often the leg is told to look around: a third of what it counts as a stall.
+const LEG_LOOKS_EVERY: Duration = Duration::from_millis(250);
+
+/// How often the engine looks around, and limits are looked at. They are minutes; a second is exact enough.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Parts of one engine's audio: a call cannot have more responses than this between two engines.
@@ -389,6 +392,9 @@ impl CallActor {
     // ------------------------------------------------------------ small things
 
     fn look(&mut self, ctx: &mut Context<Self>) {
+        if let Some(engine) = &self.engine {
+            engine.addr.do_send(EngineCommand::Look);
+        }
         if self.phase != Phase::Talking {
             return;
         }
@@ -442,6 +448,11 @@ impl Actor for CallActor {
             self.spawn_leg(socket, ctx);
         }
         ctx.run_interval(LOOK_EVERY, Self::look);
+        ctx.run_interval(LEG_LOOKS_EVERY, |call, _| {
+            if let Some(leg) = &call.leg {
+                leg.addr.do_send(LegCommand::Look);
+            }
+        });
     }
 }
 

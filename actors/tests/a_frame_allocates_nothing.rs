@@ -46,12 +46,12 @@ fn in_either_direction_with_and_without_transcoding() {
         for inbound in [true, false] {
             let (allocations, messages) = actix_rt::System::new().block_on(count(audio, inbound));
             assert!(messages >= FRAMES - WARM_UP, "frames went through: {messages}");
-            // Beside the frames: a mark, five a second, takes one more than its text, and the leg's look-out, four
-            // times a second, one for actix's interval.
+            // Beside the frames: a mark, five a second, takes one more than its text, and the call tells leg and
+            // engine to look around, five times a second, with two for each message.
             let marks = messages.saturating_sub(FRAMES - WARM_UP);
             let others = allocations.saturating_sub(messages + marks);
             assert!(
-                others <= FRAMES / 50 * 4 + 10,
+                others <= FRAMES / 50 * 10 + 10,
                 "{allocations} allocations for {messages} messages, {audio:?}, inbound: {inbound}"
             );
         }

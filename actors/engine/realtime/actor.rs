@@ -35,9 +35,6 @@ const FRAMES_PER_APPEND: usize = 10;
 /// PCM16 is decoded so many samples at a time: 20 ms, on the stack.
 const SAMPLES_AT_ONCE: usize = 480;
 
-/// How often a silent socket is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-
 /// Nothing came for so long: ask with a ping whether anyone is there. Providers are silent while nobody speaks.
 const QUIET_BEFORE_PING: Duration = Duration::from_secs(5);
 
@@ -58,6 +55,8 @@ pub struct RealtimeSession {
     writer: Option<Writer>,
     account: EngineAccount,
     last_inbound: Instant,
+    /// Something came since the last look: then nobody need ask what time it was.
+    heard: bool,
     pinged: bool,
     /// The call was told; the books are closed and the socket is only drained.
     ended: bool,
@@ -114,6 +113,7 @@ impl RealtimeSession {
             writer: None,
             account: EngineAccount::default(),
             last_inbound: Instant::now(),
+            heard: false,
             pinged: false,
             ended: false,
             effects: Vec::new(),
@@ -317,6 +317,10 @@ impl RealtimeSession {
 
     fn look(&mut self, ctx: &mut Context<Self>) {
         let Some(writer) = self.writer.as_ref().filter(|_| !self.ended) else { return };
+        if std::mem::take(&mut self.heard) {
+            self.last_inbound = Instant::now();
+            self.pinged = false;
+        }
         let silent_for = self.last_inbound.elapsed();
         if silent_for >= QUIET_MAX {
             return self.fail(FailureKind::HalfOpen, true, "provider does not answer pings".to_owned(), ctx);
@@ -377,7 +381,6 @@ impl Actor for RealtimeSession {
     fn started(&mut self, ctx: &mut Self::Context) {
         let dialling = self.dialer.dial_realtime(&self.model);
         ctx.spawn(dialling.into_actor(self).map(|dialled, engine, ctx| engine.dialled(dialled, ctx)));
-        ctx.run_interval(LOOK_EVERY, Self::look);
         ctx.run_later(self.ready_max, |engine, ctx| {
             if !engine.session.is_ready() && !engine.session.is_over() {
                 let detail = format!("not ready within {:?}", engine.ready_max);
@@ -389,8 +392,7 @@ impl Actor for RealtimeSession {
 
 impl StreamHandler<SocketItem> for RealtimeSession {
     fn handle(&mut self, item: SocketItem, ctx: &mut Self::Context) {
-        self.last_inbound = Instant::now();
-        self.pinged = false;
+        self.heard = true;
         if self.ended {
             return;
         }
@@ -434,6 +436,7 @@ impl Handler<EngineCommand> for RealtimeSession {
 
     fn handle(&mut self, command: EngineCommand, ctx: &mut Self::Context) {
         match command {
+            EngineCommand::Look => self.look(ctx),
             EngineCommand::Interrupted { heard } => self.session.interrupted(heard, &mut self.effects),
             EngineCommand::Prompt(instructions) => self.session.prompt(instructions, &mut self.effects),
             EngineCommand::Finish => return self.end(ctx),

@@ -40,9 +40,6 @@ const FRAMES_PER_MESSAGE: usize = 5;
 /// marks are more messages both ways; fewer let the reckoning drift when a carrier stalls.
 const MARK_EVERY: Duration = Duration::from_millis(200);
 
-/// How often the leg looks for stalls, silent sockets and unmarked ends. A third of what counts as a stall.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-
 /// Nothing came for so long: ask with a ping whether anyone is there.
 const QUIET_BEFORE_PING: Duration = Duration::from_secs(5);
 
@@ -338,9 +335,6 @@ impl TwilioStream {
 
     /// Looks for what no message tells: a stalled intake, a silent socket, a part played without an echo.
     fn look(&mut self, ctx: &mut Context<Self>) {
-        if self.ended {
-            return;
-        }
         let now = self.now();
         let missing = self.intake.quiet(now);
         self.fill(missing);
@@ -396,10 +390,6 @@ fn parse_mark(name: &str) -> Option<(u32, u32)> {
 
 impl Actor for TwilioStream {
     type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(LOOK_EVERY, Self::look);
-    }
 }
 
 impl StreamHandler<SocketItem> for TwilioStream {
@@ -451,6 +441,7 @@ impl Handler<LegCommand> for TwilioStream {
             return;
         }
         match command {
+            LegCommand::Look => self.look(ctx),
             LegCommand::Clear(generation) => self.clear(generation, ctx),
             LegCommand::HangUp => self.end(LegEnd::HungUp, ctx),
         }
