@@ -5,6 +5,12 @@
 use serde::{Deserialize, Serialize};
 use tandem_media::playout::{Heard, Part};
 
+/// Turns kept in memory, the latest ones: an hour of talk, in about 30 KB. A new engine needs no more to go on.
+const TURNS_MAX: usize = 128;
+
+/// Forgotten at a time, so that forgetting is rare.
+const FORGOTTEN_AT_ONCE: usize = 16;
+
 /// The ordered record of one call. Turns stand in the order in which they were spoken, not in the order in which
 /// their transcripts came.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +77,7 @@ impl Ledger {
     /// The caller has begun to speak.
     pub fn caller_began(&mut self, item: &str, at_ms: u64) {
         if self.find(Speaker::Caller, item).is_none() {
-            self.turns.push(Turn {
+            self.push(Turn {
                 who: Speaker::Caller,
                 item: item.to_owned(),
                 part: None,
@@ -86,7 +92,7 @@ impl Ledger {
 
     /// The agent has begun to speak: the first audio of `part` is on its way.
     pub fn agent_began(&mut self, item: &str, part: Part, at_ms: u64) {
-        self.turns.push(Turn {
+        self.push(Turn {
             who: Speaker::Agent,
             item: item.to_owned(),
             part: Some(part.0),
@@ -130,6 +136,13 @@ impl Ledger {
                 Some(_) | None => Share::Until { ms: 0 },
             };
         }
+    }
+
+    fn push(&mut self, turn: Turn) {
+        if self.turns.len() == TURNS_MAX {
+            self.turns.drain(..FORGOTTEN_AT_ONCE);
+        }
+        self.turns.push(turn);
     }
 
     fn find(&mut self, who: Speaker, item: &str) -> Option<&mut Turn> {
@@ -210,6 +223,14 @@ mod tests {
         assert_eq!(turn("日本語", 500).heard_text(), "");
         assert_eq!(turn("all of it", 1_000).heard_text(), "all of it");
         assert_eq!(turn("nothing", 0).heard_text(), "");
+    }
+
+    #[test]
+    fn a_call_that_never_ends_does_not_fill_the_memory() {
+        let mut ledger = Ledger::default();
+        (0..10_000).for_each(|n| ledger.caller_began(&format!("u{n}"), n));
+        assert!(ledger.turns().len() <= TURNS_MAX);
+        assert_eq!(ledger.turns().last().unwrap().item, "u9999", "the latest are kept");
     }
 
     #[test]

@@ -43,7 +43,7 @@ use crate::transcoder::{Transcoder, TranscoderWiring};
 use audit::{Discrepancy, LaneBooks, Sheet, audit};
 use decide::{Decision, EndReason, Role, Trouble, decide};
 use phase::{Phase, Turning};
-use timeline::{Timeline, What};
+use timeline::{Death, Timeline, What};
 
 /// Caller audio that may wait for an engine: 10 s, i.e. 500 frames or 81 KB. A handshake takes 0.15 to 3 s, a
 /// redial as much again, and [`Limits::engine_ready_max`] ends the waiting before the lane is full.
@@ -592,7 +592,8 @@ impl Handler<Exited<Role>> for CallActor {
                 Cause::Stopped => "stopped without a reason".to_owned(),
             };
             tracing::error!(call_id = %self.setup.id, role = exited.role.name(), why, "child died");
-            self.note(What::ChildDied { role: exited.role.name(), why: why.as_str().into() });
+            let death = Death { role: exited.role.name(), why: why.clone() };
+            self.note(What::ChildDied(Box::new(death)));
             self.trouble(&Trouble::Died { role: exited.role, why }, ctx);
         }
         self.conclude_if_alone(ctx);

@@ -6,22 +6,25 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-/// Events kept per call. A turn makes about eight; 1,024 hold the first 128 turns, i.e. some ten minutes of talk, in
-/// 40 KB of the 100 KB that a call may take. What comes after is counted, not kept.
-const EVENTS_MAX: usize = 1_024;
+/// Events kept per call, the latest ones. A turn makes about eight; 512 hold 64 turns, i.e. some five minutes of talk, in
+/// 16 KB of the 100 KB that a call may take. Earlier ones are counted, not kept.
+const EVENTS_MAX: usize = 512;
+
+/// Forgotten at a time, so that forgetting is rare.
+const FORGOTTEN_AT_ONCE: usize = 32;
 
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Timeline {
     events: Vec<Event>,
     #[serde(skip_serializing_if = "is_zero")]
-    dropped: u64,
+    forgotten: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Event {
-    /// Milliseconds since the call began.
+    /// Microseconds since the call began; written as milliseconds.
     #[serde(rename = "at_ms", serialize_with = "milliseconds")]
-    pub at: Duration,
+    at_us: u64,
     #[serde(flatten)]
     pub what: What,
 }
@@ -58,10 +61,7 @@ pub enum What {
     Digit {
         digit: char,
     },
-    ChildDied {
-        role: &'static str,
-        why: Box<str>,
-    },
+    ChildDied(Box<Death>),
     EngineFailed {
         why: Box<str>,
     },
@@ -75,6 +75,13 @@ pub enum What {
     },
 }
 
+/// A child that died without a word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Death {
+    pub role: &'static str,
+    pub why: String,
+}
+
 /// Where the time of one answer went. Durations since the call began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TurnTiming {
@@ -86,13 +93,20 @@ pub struct TurnTiming {
     pub on_wire: Option<Duration>,
 }
 
+impl Event {
+    /// Since the call began.
+    pub fn at(&self) -> Duration {
+        Duration::from_micros(self.at_us)
+    }
+}
+
 impl Timeline {
     pub fn note(&mut self, at: Duration, what: What) {
-        if self.events.len() < EVENTS_MAX {
-            self.events.push(Event { at, what });
-        } else {
-            self.dropped += 1;
+        if self.events.len() == EVENTS_MAX {
+            self.events.drain(..FORGOTTEN_AT_ONCE);
+            self.forgotten += FORGOTTEN_AT_ONCE as u64;
         }
+        self.events.push(Event { at_us: u64::try_from(at.as_micros()).unwrap_or(u64::MAX), what });
     }
 
     pub fn events(&self) -> &[Event] {
@@ -103,20 +117,21 @@ impl Timeline {
     pub fn turns(&self) -> Vec<TurnTiming> {
         let mut turns: Vec<TurnTiming> = Vec::new();
         let (mut silent, mut began) = (None, None);
-        for Event { at, what } in &self.events {
-            match what {
-                What::CallerSilent => silent = Some(*at),
-                What::ResponseBegan => began = Some(*at),
+        for event in &self.events {
+            let at = event.at();
+            match &event.what {
+                What::CallerSilent => silent = Some(at),
+                What::ResponseBegan => began = Some(at),
                 What::AgentBegan { part } => turns.push(TurnTiming {
                     part: *part,
                     caller_silent: silent.take(),
                     response_began: began.take(),
-                    first_audio: *at,
+                    first_audio: at,
                     on_wire: None,
                 }),
                 What::FirstOnWire { part } => {
                     if let Some(turn) = turns.iter_mut().rev().find(|turn| turn.part == *part) {
-                        turn.on_wire = Some(*at);
+                        turn.on_wire = Some(at);
                     }
                 }
                 _ => {}
@@ -126,8 +141,9 @@ impl Timeline {
     }
 }
 
-fn milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64((duration.as_secs_f64() * 1e6).round() / 1e3)
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn milliseconds<S: Serializer>(at_us: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(*at_us as f64 / 1e3)
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -173,17 +189,19 @@ mod tests {
     fn a_call_that_never_ends_does_not_fill_the_memory() {
         let mut timeline = Timeline::default();
         (0..10_000).for_each(|n| timeline.note(ms(n), What::CallerSpeaking));
-        assert_eq!((timeline.events().len(), timeline.dropped), (EVENTS_MAX, 10_000 - EVENTS_MAX as u64));
+        assert!(timeline.events().len() <= EVENTS_MAX);
+        assert_eq!(timeline.events().len() as u64 + timeline.forgotten, 10_000);
+        assert_eq!(timeline.events().last().map(Event::at), Some(ms(9_999)), "the latest are kept");
     }
 
     #[test]
     fn its_bound_is_what_its_comment_says() {
-        assert!(EVENTS_MAX * size_of::<Event>() <= 56 * 1_024, "{}", size_of::<Event>());
+        assert!(EVENTS_MAX * size_of::<Event>() <= 16 * 1_024, "{}", size_of::<Event>());
     }
 
     #[test]
     fn it_is_written_with_fractions_of_milliseconds() {
-        let event = Event { at: Duration::from_micros(1_234), what: What::AgentBegan { part: 3 } };
+        let event = Event { at_us: 1_234, what: What::AgentBegan { part: 3 } };
         let json = serde_json::to_string(&event).unwrap();
         assert_eq!(json, r#"{"at_ms":1.234,"event":"agent_began","part":3}"#);
     }

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 /// The account's token: webhooks and upgrades are signed and checked as in earnest.
-const AUTH_TOKEN: &str = "the-tests-sign-with-this";
+pub(crate) const AUTH_TOKEN: &str = "the-tests-sign-with-this";
 
 /// Nothing that is waited for takes so long, however busy the machine is.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -107,9 +107,10 @@ impl World {
     }
 }
 
-/// Lives a call to its end.
+/// Lives a call to its end, on a task of its own: calls in one task would wait for each other.
 pub(crate) async fn place(plan: CallPlan) -> CallRecord {
-    timeout(PATIENCE, place_call(plan, |_| {})).await.expect("a call that ends").unwrap()
+    let living = actix_rt::spawn(place_call(plan, |_| {}));
+    timeout(PATIENCE, living).await.expect("a call that ends").unwrap().unwrap()
 }
 
 /// Where the demo's caller begins to ask whether he can still check in after midnight, and how long he takes.

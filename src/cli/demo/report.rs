@@ -273,8 +273,8 @@ fn interruptions(
         let noticed = events
             .iter()
             .rev()
-            .find(|earlier| earlier.at <= event.at && earlier.what == What::CallerSpeaking)
-            .map_or(call.origin + event.at, |earlier| call.origin + earlier.at);
+            .find(|earlier| earlier.at() <= event.at() && earlier.what == What::CallerSpeaking)
+            .map_or(call.origin + event.at(), |earlier| call.origin + earlier.at());
         let cleared = began + clear.at;
         let truncated_ms = events.iter().find_map(|later| match later.what {
             What::Truncated { part: cut, audio_end_ms } if cut == part => Some(audio_end_ms),
