@@ -5,7 +5,8 @@
 use serde::{Deserialize, Serialize};
 use tandem_media::playout::{Heard, Part};
 
-/// Turns kept in memory, the latest ones: an hour of talk, in about 30 KB. A new engine needs no more to go on.
+/// Turns kept in memory, the latest ones: a quarter of an hour of lively talk, in about 30 KB. A new engine needs no
+/// more to go on.
 const TURNS_MAX: usize = 128;
 
 /// Forgotten at a time, so that forgetting is rare.

@@ -157,8 +157,8 @@ pub enum EngineFact {
     CallerSilent { item: String },
     /// The provider has begun to make a response.
     ResponseBegan,
-    /// The first audio of a part came.
-    AgentBegan { part: Part, item: String },
+    /// The first audio of a part came; `prompted` when we have asked for this answer ourselves.
+    AgentBegan { part: Part, item: String, prompted: bool },
     /// All audio of a part came, or all that will.
     AgentEnded { part: Part, audio_ms: u64 },
     /// A transcript is complete.

@@ -53,12 +53,17 @@ pub enum Outcome {
 }
 
 /// Asks for a seat for one more call.
-#[derive(Clone, Copy, Debug, Message)]
+#[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<(), Refusal>")]
-pub struct Admit;
+pub struct Admit {
+    pub call_sid: Option<String>,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// A webhook that was repeated yields two tickets; the call is still one.
+    #[error("the call has a stream already")]
+    AlreadyLive,
     #[error("all {0} seats are taken")]
     Full(usize),
     #[error("the switch is shutting down")]
@@ -146,9 +151,12 @@ impl Actor for Switchboard {
 impl Handler<Admit> for Switchboard {
     type Result = Result<(), Refusal>;
 
-    fn handle(&mut self, _: Admit, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Admit { call_sid }: Admit, _: &mut Self::Context) -> Self::Result {
         if self.draining {
             return Err(Refusal::Draining);
+        }
+        if call_sid.is_some() && self.live.values().any(|live| live.call_sid == call_sid && !live.reported) {
+            return Err(Refusal::AlreadyLive);
         }
         if self.live.len() + self.admitted >= self.calls_max {
             return Err(Refusal::Full(self.calls_max));

@@ -3,7 +3,7 @@
 //! - Owner: the call, which replaces it at once when it dies.
 //! - In: caller frames from the leg's lane, agent audio from the engine's.
 //! - Out: the same audio in the other format, on the other side's lanes.
-//! - When full: it never waits; a lane that refuses a frame counts it.
+//! - When full: caller frames stay in the leg's lane; an agent lane that refuses a frame counts it.
 //! - When it dies: what waits in the lanes waits for its successor; the filters begin anew, i.e. up to 2 ms of
 //!   sound are lost on each side.
 //!
@@ -58,8 +58,11 @@ impl Transcoder {
         }
     }
 
+    /// What the engine does not take yet stays in the leg's lane, which is made for waiting. The next frame of the
+    /// caller looks after it.
     fn caller(&mut self) {
-        while let Some(frame) = self.wiring.caller_in.take() {
+        while self.wiring.caller_out.has_room() {
+            let Some(frame) = self.wiring.caller_in.take() else { return };
             let mut linear = [0; G711Frame::CAPACITY];
             let read = g711::ulaw_decode_slice(frame.as_slice(), &mut linear);
             let mut wide = [0; WIDE_SCRATCH];

@@ -35,6 +35,9 @@ use crate::tickets::{NotAdmitted, Tickets};
 /// Live calls get so long to end politely when the process is told to stop.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
 
+/// When a stream ends the carrier asks at once what is next; it is still answered for so long after the last call.
+const RESUME_WAIT: Duration = Duration::from_secs(2);
+
 /// The switchboard answers in microseconds; this long it is not there any more.
 const SWITCHBOARD_ANSWERS_MAX: Duration = Duration::from_secs(2);
 
@@ -128,12 +131,17 @@ impl App {
         self.switchboard.send(Census).await.map_or(0, |census| census.live)
     }
 
-    /// Takes the house down: no more calls, those that live are ended in order, then the server.
+    /// Takes the house down: no more calls, those that live are said goodbye to, the carrier is told what became of
+    /// them, then the server stops.
     pub async fn stop(self) {
+        let had_calls = self.calls_live().await > 0;
         match tokio::time::timeout(DRAIN_MAX, self.switchboard.send(Drain)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "switchboard is gone; calls are cut"),
             Err(_) => tracing::error!("calls still live after {DRAIN_MAX:?}; they are cut"),
+        }
+        if had_calls {
+            tokio::time::sleep(RESUME_WAIT).await;
         }
         self.server.stop(true).await;
     }
@@ -186,13 +194,14 @@ impl House {
         let opening = twilio::open(socket).await?;
         let start = opening.start;
         let ticket = start.custom_parameters.get("ticket").map(String::as_str);
-        let id = match self.tickets.open(ticket, self.now_unix_s()) {
+        let id = match self.tickets.open(ticket, start.call_sid.as_deref(), self.now_unix_s()) {
             Ok(id) => id,
             Err(NotAdmitted::Missing) if !self.tickets_required => self.ids.call_id(),
             Err(why) => return Err(why.into()),
         };
+        let admit = Admit { call_sid: start.call_sid.clone() };
         self.switchboard
-            .send(Admit)
+            .send(admit)
             .timeout(SWITCHBOARD_ANSWERS_MAX)
             .await
             .map_err(|_| NotTaken::Broken)??;
@@ -238,7 +247,7 @@ impl Desk for House {
             let from = ring.from_opt.as_deref().map(mask_number);
             tracing::info!(call_id = %call, call_sid = ring.call_sid, from, "call received");
             let nonce = self.ids.call_id().0.as_u128();
-            Ok(self.tickets.seal(call, nonce, self.now_unix_s()))
+            Ok(self.tickets.seal(call, &ring.call_sid, nonce, self.now_unix_s()))
         }
         .boxed_local()
     }

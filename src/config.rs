@@ -212,8 +212,8 @@ pub struct Limits {
     #[config(default = 120, validate((1..=86_400).contains(caller_idle_seconds_max), "must be 1 to 86400"))]
     pub caller_idle_seconds_max: u32,
 
-    /// From ring to an engine that is ready, 1 to 60; handshakes were seen to take 0.15 to 3 s. Until then the caller's
-    /// audio is kept, after it the engine counts as failed.
+    /// From dialling an engine to its being ready, 1 to 60; handshakes were seen to take 0.15 to 3 s. Until then the
+    /// caller's audio is kept, after it the engine counts as failed and is dialled once more.
     #[config(default = 8, validate((1..=60).contains(engine_ready_seconds_max), "must be 1 to 60"))]
     pub engine_ready_seconds_max: u32,
 }

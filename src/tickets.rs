@@ -30,6 +30,8 @@ pub(crate) enum NotAdmitted {
     Expired,
     #[error("ticket was used before")]
     Used,
+    #[error("ticket is for another call")]
+    OtherCall,
 }
 
 impl Tickets {
@@ -39,13 +41,20 @@ impl Tickets {
         Self { key: [b"tandem ticket\0", secret].concat(), used: Mutex::default() }
     }
 
-    pub(crate) fn seal(&self, call: CallId, nonce: u128, now_unix_s: u64) -> String {
+    /// A ticket for the call that the carrier names `call_sid`, and for no other.
+    pub(crate) fn seal(&self, call: CallId, call_sid: &str, nonce: u128, now_unix_s: u64) -> String {
         let expires_unix_s = now_unix_s + LIFETIME_S;
-        ticket::seal(&self.key, &Ticket { call_id: call.to_string(), nonce, expires_unix_s })
+        ticket::seal(&self.key, &Ticket { call_id: format!("{call} {call_sid}"), nonce, expires_unix_s })
     }
 
-    /// Opens a ticket, once.
-    pub(crate) fn open(&self, text: Option<&str>, now_unix_s: u64) -> Result<CallId, NotAdmitted> {
+    /// Opens a ticket, once, for a stream of the call that it was issued for. A stream that does not say which call it
+    /// is of is taken at the ticket's word.
+    pub(crate) fn open(
+        &self,
+        text: Option<&str>,
+        call_sid: Option<&str>,
+        now_unix_s: u64,
+    ) -> Result<CallId, NotAdmitted> {
         let ticket =
             ticket::open(&self.key, text.ok_or(NotAdmitted::Missing)?, now_unix_s).map_err(|error| {
                 match error {
@@ -53,7 +62,11 @@ impl Tickets {
                     TicketError::Expired => NotAdmitted::Expired,
                 }
             })?;
-        let call = ticket.call_id.parse().map(CallId).map_err(|_| NotAdmitted::Forged)?;
+        let (call, issued_for) = ticket.call_id.split_once(' ').ok_or(NotAdmitted::Forged)?;
+        let call = call.parse().map(CallId).map_err(|_| NotAdmitted::Forged)?;
+        if call_sid.is_some_and(|call_sid| call_sid != issued_for) {
+            return Err(NotAdmitted::OtherCall);
+        }
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         while used.front().is_some_and(|(expires, _)| *expires < now_unix_s) {
             used.pop_front();
@@ -75,25 +88,37 @@ mod tests {
     #[test]
     fn a_ticket_admits_once() {
         let tickets = Tickets::new(b"token");
-        let text = tickets.seal(CALL, 1, 1_000);
-        assert_eq!(tickets.open(Some(&text), 1_001), Ok(CALL));
-        assert_eq!(tickets.open(Some(&text), 1_002), Err(NotAdmitted::Used));
+        let text = tickets.seal(CALL, "CA1", 1, 1_000);
+        assert_eq!(tickets.open(Some(&text), Some("CA1"), 1_001), Ok(CALL));
+        assert_eq!(tickets.open(Some(&text), Some("CA1"), 1_002), Err(NotAdmitted::Used));
     }
 
     #[test]
     fn a_ticket_admits_for_a_minute() {
         let tickets = Tickets::new(b"token");
-        let text = tickets.seal(CALL, 1, 1_000);
-        assert_eq!(tickets.open(Some(&text), 1_061), Err(NotAdmitted::Expired));
+        let text = tickets.seal(CALL, "CA1", 1, 1_000);
+        assert_eq!(tickets.open(Some(&text), Some("CA1"), 1_061), Err(NotAdmitted::Expired));
+    }
+
+    #[test]
+    fn a_ticket_admits_the_call_it_was_issued_for() {
+        let tickets = Tickets::new(b"token");
+        let text = tickets.seal(CALL, "CA1", 1, 1_000);
+        assert_eq!(tickets.open(Some(&text), Some("CA2"), 1_001), Err(NotAdmitted::OtherCall));
+        assert_eq!(
+            tickets.open(Some(&text), Some("CA1"), 1_001),
+            Ok(CALL),
+            "and is not used up by the other's try"
+        );
     }
 
     #[test]
     fn nothing_else_admits() {
         let tickets = Tickets::new(b"token");
-        let foreign = Tickets::new(b"other token").seal(CALL, 1, 1_000);
-        assert_eq!(tickets.open(None, 1_000), Err(NotAdmitted::Missing));
-        assert_eq!(tickets.open(Some(""), 1_000), Err(NotAdmitted::Forged));
-        assert_eq!(tickets.open(Some(&foreign), 1_000), Err(NotAdmitted::Forged));
+        let foreign = Tickets::new(b"other token").seal(CALL, "CA1", 1, 1_000);
+        assert_eq!(tickets.open(None, None, 1_000), Err(NotAdmitted::Missing));
+        assert_eq!(tickets.open(Some(""), None, 1_000), Err(NotAdmitted::Forged));
+        assert_eq!(tickets.open(Some(&foreign), None, 1_000), Err(NotAdmitted::Forged));
     }
 
     #[test]
@@ -101,8 +126,8 @@ mod tests {
         let tickets = Tickets::new(b"token");
         for n in 0..100_u32 {
             let now = 1_000 + u64::from(n) * 10;
-            let text = tickets.seal(CALL, n.into(), now);
-            tickets.open(Some(&text), now).unwrap();
+            let text = tickets.seal(CALL, "CA1", n.into(), now);
+            tickets.open(Some(&text), None, now).unwrap();
         }
         assert!(tickets.used.lock().unwrap().len() <= 8);
     }

@@ -101,7 +101,8 @@ fn assert_goes_on(fault: &str, call: &CallRecord, sessions: &[SessionRecord]) {
     for session in sessions {
         assert_eq!((session.appends_before_updated, &session.violations[..]), (0, &[][..]), "{fault}");
         let after_loss = |lost| rest.get(160 * lost..)?.strip_prefix(&session.audio[..]);
-        rest = (0..=LOST_FRAMES_MAX).find_map(after_loss).expect("what the caller said, from where it was left");
+        rest =
+            (0..=LOST_FRAMES_MAX).find_map(after_loss).expect("what the caller said, from where it was left");
     }
     assert!(rest.len() <= 160 * LOST_FRAMES_MAX, "{fault}: the last {} bytes were not heard", rest.len());
 }

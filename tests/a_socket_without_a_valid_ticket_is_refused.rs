@@ -1,5 +1,5 @@
-//! A media socket is a call only with the ticket that its webhook was answered with, and with that only once. Whoever is
-//! refused costs no session at the provider.
+//! A media socket is a call only with the ticket that its webhook was answered with, and only once. Whoever is refused
+//! costs no session at the provider.
 
 mod world;
 
@@ -14,54 +14,113 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use world::{AUTH_TOKEN, PATIENCE, World, place};
 
-/// 1008: policy violated (RFC 6455, section 7.4.1).
-const REFUSED: Option<u16> = Some(1008);
+/// What comes first on a socket: an event, or the code that it is closed with.
+type First = Result<String, u16>;
+
+/// Policy violated (RFC 6455, section 7.4.1).
+const REFUSED: First = Err(1008);
+
+/// A switch that knows no account: only for whom nobody else reaches.
+const OPEN: [(&str, &str); 2] = [("TWILIO_AUTH_TOKEN", ""), ("TANDEM__TWILIO__VALIDATE_SIGNATURES", "false")];
+
+#[actix_rt::test]
+async fn a_ticket_that_is_missing_forged_or_of_another_switch_admits_nobody() {
+    let world = World::start(ProviderOptions::default(), &[]).await;
+    let elsewhere = World::start(ProviderOptions::default(), &OPEN).await;
+    let own = ticket(&world).await;
+    let forged: String = own.chars().rev().collect();
+    let foreign = ticket(&elsewhere).await;
+    for ticket in [None, Some(""), Some("admit me"), Some(&forged), Some(&foreign)] {
+        assert_eq!(Stream::open(&world).await.start(ticket).await, REFUSED, "{ticket:?}");
+    }
+    assert_eq!(world.provider.connections(), 0);
+    world.close().await;
+    elsewhere.close().await;
+}
+
+#[actix_rt::test]
+async fn a_ticket_admits_once() {
+    let world = World::start(ProviderOptions::default(), &[]).await;
+    let ticket = ticket(&world).await;
+    let mut first = Stream::open(&world).await;
+    assert_eq!(first.start(Some(&ticket)).await, Ok("media".to_owned()), "the agent speaks");
+    assert_eq!(Stream::open(&world).await.start(Some(&ticket)).await, REFUSED);
+    assert_eq!(first.next().await, Ok("mark".to_owned()), "and is not disturbed");
+    assert_eq!(world.provider.connections(), 1);
+    first.0.close(None).await.unwrap();
+    world.close().await;
+}
+
+#[actix_rt::test]
+async fn a_socket_that_the_carrier_has_not_signed_is_not_even_opened() {
+    let world = World::start(ProviderOptions::default(), &[]).await;
+    let Err(Error::Http(answer)) = Stream::try_open(&world, "not the token").await else {
+        panic!("it is opened")
+    };
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    world.close().await;
+}
+
+#[actix_rt::test]
+async fn without_an_account_no_ticket_is_asked_for_but_a_false_one_is_refused() {
+    let world = World::start(ProviderOptions::default(), &OPEN).await;
+    assert_eq!(Stream::open(&world).await.start(None).await, Ok("media".to_owned()));
+    assert_eq!(Stream::open(&world).await.start(Some("admit me")).await, REFUSED);
+    world.close().await;
+}
+
+#[actix_rt::test]
+async fn the_carrier_carries_its_ticket_back() {
+    let mut world = World::start(ProviderOptions::default(), &[]).await;
+    let call = place(CallPlan { hang_up: HangUp::At(Duration::from_millis(500)), ..world.plan(0, 0) }).await;
+    assert_eq!((&call.end, &call.warnings[..]), (&CallEnd::CallerHungUp, &[][..]));
+    assert_eq!(world.report(&call).await.discrepancies, []);
+    world.close().await;
+}
 
 /// A media socket of somebody who may or may not be the carrier.
 struct Stream(WebSocketStream<TcpStream>);
 
 impl Stream {
+    async fn open(world: &World) -> Self {
+        Self::try_open(world, AUTH_TOKEN).await.unwrap()
+    }
+
     /// Knocks with a signature made with `token`.
-    async fn open(world: &World, token: &str) -> Result<Self, Error> {
+    async fn try_open(world: &World, token: &str) -> Result<Self, Error> {
         let url = format!("ws://{}/twilio/media", world.app.address);
         let mut request = url.as_str().into_client_request()?;
-        request.headers_mut().insert("X-Twilio-Signature", signature::sign(token, &url, b"").parse().unwrap());
+        request
+            .headers_mut()
+            .insert("x-twilio-signature", signature::sign(token, &url, b"").parse().unwrap());
         let tcp = TcpStream::connect(world.app.address).await?;
         Ok(Self(timeout(PATIENCE, client_async(request, tcp)).await.expect("an answer to the upgrade")?.0))
     }
 
-    async fn start(&mut self, ticket: Option<&str>) {
+    async fn start(&mut self, ticket: Option<&str>) -> First {
         let parameters = ticket.map_or(json!({}), |ticket| json!({ "ticket": ticket }));
-        self.say(&json!({"event": "start", "streamSid": "MZ1", "start": {"streamSid": "MZ1", "callSid": "CA1", "customParameters": parameters}})).await;
-    }
-
-    async fn say(&mut self, message: &Value) {
+        let start = json!({"streamSid": "MZ1", "callSid": "CA1", "customParameters": parameters});
+        let message = json!({"event": "start", "streamSid": "MZ1", "start": start});
         self.0.send(Message::text(message.to_string())).await.unwrap();
+        self.next().await
     }
 
-    /// The next event, or the code that the socket is closed with.
-    async fn next(&mut self) -> Result<String, Option<u16>> {
+    async fn next(&mut self) -> First {
         match timeout(PATIENCE, self.0.next()).await.expect("something to happen") {
             Some(Ok(Message::Text(text))) => {
-                let event: Value = serde_json::from_str(&text).unwrap();
-                Ok(event["event"].as_str().unwrap().to_owned())
+                let message: Value = serde_json::from_str(&text).unwrap();
+                Ok(message["event"].as_str().unwrap().to_owned())
             }
-            Some(Ok(Message::Close(frame))) => Err(frame.map(|frame| frame.code.into())),
+            Some(Ok(Message::Close(Some(frame)))) => Err(frame.code.into()),
             other => panic!("{other:?}"),
         }
     }
-}
-
-/// Opens a socket with this ticket; what comes first.
-async fn knock(world: &World, ticket: Option<&str>) -> Result<String, Option<u16>> {
-    let mut stream = Stream::open(world, AUTH_TOKEN).await.unwrap();
-    stream.start(ticket).await;
-    stream.next().await
 }
 
 /// The ticket that the voice webhook answers with.
@@ -80,16 +139,4 @@ async fn ticket(world: &World) -> String {
     timeout(PATIENCE, tcp.read_to_string(&mut answer)).await.expect("an answer").unwrap();
     let (_, rest) = answer.split_once(r#"name="ticket" value=""#).unwrap_or_else(|| panic!("{answer}"));
     rest.split('"').next().unwrap().to_owned()
-}
-
-#[actix_rt::test]
-async fn a_ticket_that_is_missing_forged_or_of_another_switch_admits_nobody() {
-    let world = World::start(ProviderOptions::default(), &[]).await;
-    let elsewhere = World::start(ProviderOptions::default(), &[("TWILIO_AUTH_TOKEN", "of-somebody-else")]).await;
-    let own = ticket(&world).await;
-    let (name, seal) = own.rsplit_once('.').expect("a ticket and its seal");
-    println!("{own} {name} {seal}");
-    assert_eq!(knock(&world, None).await, Err(REFUSED));
-    assert_eq!(world.provider.connections(), 0);
-    world.close().await; elsewhere.close().await;
 }

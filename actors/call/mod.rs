@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient};
-use tandem_media::frame::{G711Frame, Pcm24Frame};
+use tandem_media::frame::{FRAME_MS, G711Frame, Pcm24Frame};
 use tandem_media::playout::{Heard, Part};
 use tandem_wire::openai::Dialect;
 use tokio::time::Instant;
@@ -45,22 +45,25 @@ use decide::{Decision, EndReason, Role, Trouble, decide};
 use phase::{Phase, Turning};
 use timeline::{Death, Timeline, What};
 
-/// Caller audio that may wait for an engine: 10 s, i.e. 500 frames or 81 KB. A handshake takes 0.15 to 3 s, a
-/// redial as much again, and [`Limits::engine_ready_max`] ends the waiting before the lane is full.
-const CALLER_LANE_DEPTH: usize = 500;
+/// Attempts to get an engine ready that a caller may wait through: the first, and the one redial.
+const ENGINE_ATTEMPTS: u32 = 2;
+
+/// Caller audio that may wait beyond [`Limits::engine_ready_max`] of every attempt: for the redial itself, and for a
+/// socket that takes a backlog slowly.
+const CALLER_LANE_MARGIN: Duration = Duration::from_secs(4);
 
 /// Agent audio that may wait to be played: 5 minutes, i.e. 15,000 frames or 2.6 MB, at the engine's fastest a single
 /// answer of 4,096 tokens (205 s). An answer is usually some seconds, and nothing is allocated in advance.
 const AGENT_LANE_DEPTH: usize = 15_000;
 
-/// Between transcoder and engine nothing waits for long; 2 s bridge the replacement of a transcoder.
-const WIDE_LANE_DEPTH: usize = 100;
+/// Caller audio between transcoder and engine: 2 s. What is more waits before the transcoder, at a sixth of the size.
+const WIDE_CALLER_LANE_DEPTH: usize = 100;
 
 /// Children that have not finished after this are killed. Sockets linger for 2 s at most.
 const ENDING_MAX: Duration = Duration::from_secs(3);
 
-/// A goodbye that has not been played out after this is cut off.
-const FAREWELL_MAX: Duration = Duration::from_secs(15);
+/// A goodbye that has not been played out after this is cut off. An answer that is being spoken comes before it.
+const FAREWELL_MAX: Duration = Duration::from_secs(25);
 
 /// How often the leg is told to look around: a third of what it counts as a stall.
 const LEG_LOOKS_EVERY: Duration = Duration::from_millis(250);
@@ -173,14 +176,21 @@ struct WideLanes {
 
 impl CallActor {
     pub fn new(setup: CallSetup, socket: Socket) -> Self {
-        let wide = (setup.audio == AudioChoice::Pcm24)
-            .then(|| WideLanes { caller: Lane::new(WIDE_LANE_DEPTH), agent: Lane::new(WIDE_LANE_DEPTH) });
+        let wide = (setup.audio == AudioChoice::Pcm24).then(|| WideLanes {
+            caller: Lane::new(WIDE_CALLER_LANE_DEPTH),
+            // The transcoder empties it at once, but one message of a provider may hold a whole answer.
+            agent: Lane::new(AGENT_LANE_DEPTH),
+        });
+        let waiting_max = setup.limits.engine_ready_max * ENGINE_ATTEMPTS + CALLER_LANE_MARGIN;
+        // By default 2 x 8 s and 4 s, i.e. 1,000 frames or 162 KB, should it ever come to that.
+        let caller_lane_depth =
+            usize::try_from(waiting_max.as_millis()).unwrap_or(usize::MAX) / FRAME_MS as usize;
         Self {
             setup,
             socket: Some(socket),
             origin: Instant::now(),
             phase: Phase::Connecting,
-            lanes: Lanes { caller: Lane::new(CALLER_LANE_DEPTH), agent: Lane::new(AGENT_LANE_DEPTH), wide },
+            lanes: Lanes { caller: Lane::new(caller_lane_depth), agent: Lane::new(AGENT_LANE_DEPTH), wide },
             leg: None,
             engine: None,
             transcoder: None,
@@ -533,12 +543,12 @@ impl Handler<FromEngine> for CallActor {
                 self.note(What::CallerSilent);
             }
             EngineFact::ResponseBegan => self.note(What::ResponseBegan),
-            EngineFact::AgentBegan { part, item } => {
+            EngineFact::AgentBegan { part, item, prompted } => {
                 self.last_begun = Some(part);
                 self.note(What::AgentBegan { part: part.0 });
                 let at_ms = self.now_ms();
                 self.ledger.agent_began(&item, part, at_ms);
-                if let Some(farewell) = &mut self.farewell {
+                if let Some(farewell) = self.farewell.as_mut().filter(|_| prompted) {
                     farewell.part.get_or_insert(part);
                 }
             }
@@ -604,7 +614,7 @@ impl Handler<EndCall> for CallActor {
     type Result = ();
 
     fn handle(&mut self, _: EndCall, ctx: &mut Self::Context) {
-        self.finish(EndReason::Shutdown, ctx);
+        self.farewell(EndReason::Shutdown, ctx);
     }
 }
 

@@ -100,6 +100,12 @@ impl<T> LaneWriter<T> {
         Ok(())
     }
 
+    /// Whether the lane would take another item. Who can leave an item where it is asks first, and nothing is refused.
+    pub fn has_room(&self) -> bool {
+        let inner = self.inner.borrow();
+        inner.queue.len() < inner.depth_max
+    }
+
     /// Puts an item into the lane even when it is full: for what must keep its place among frames and must not
     /// be lost, such as the end of a response. Rare by nature, so it cannot grow the lane beyond a few items.
     pub fn insist(&self, item: T) {

@@ -143,6 +143,11 @@ impl Writer {
         }
     }
 
+    /// Whether audio would find room for so many bytes. Who can wait asks first, and loses nothing.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.shared.borrow().queued_bytes + bytes <= QUEUED_BYTES_MAX
+    }
+
     pub fn written(&self) -> Written {
         self.shared.borrow().written
     }

@@ -94,7 +94,8 @@ impl Universe {
         self.calls += 1;
         let stream_sid = format!("MZ{:032}", self.calls);
         let (socket, peer) = socket_pair();
-        self.switchboard.send(Admit).await.expect("the switchboard lives").expect("there is room");
+        let admit = Admit { call_sid: None };
+        self.switchboard.send(admit).await.expect("the switchboard lives").expect("there is room");
         let id = CallId(uuid::Uuid::from_u128(self.calls));
         let setup = CallSetup {
             id,

@@ -318,3 +318,32 @@ async fn a_goodbye_that_never_comes_does_not_keep_the_line_open() {
     }
     assert_eq!(assert_clean(&mut universe).await, EndReason::LengthLimit);
 }
+
+#[actix_rt::test]
+async fn the_goodbye_is_heard_although_the_providers_own_answer_comes_first() {
+    let mut universe = Universe::new();
+    let mut options = CallOptions::default();
+    options.limits.call_max = Duration::from_secs(2);
+    options.agent.greeting.clear();
+    let (mut carrier, _call) = universe.call(options).await;
+    let mut provider = universe.provider().await;
+    provider.agree().await;
+    let goodbye = provider.expect("response.create").await;
+    assert!(goodbye.to_string().contains("Goodbye."));
+    provider.response_created("automatic");
+    provider.error("invalid_request_error", "conversation_already_has_active_response");
+    provider.audio("automatic", "a1", 1_000);
+    provider.audio_done("automatic", "a1");
+    provider.response_done("automatic", "completed");
+    provider.expect("response.create").await;
+    provider.respond("ours", "a2", 1_000);
+    assert_eq!(assert_clean(&mut universe).await, EndReason::LengthLimit);
+    let bytes: usize = carrier
+        .peer
+        .drain_json()
+        .iter()
+        .filter_map(|message| message["media"]["payload"].as_str())
+        .map(tandem_wire::audio::decoded_len)
+        .sum();
+    assert_eq!(bytes, 2_000 * 8, "both are heard to their end");
+}

@@ -156,3 +156,68 @@ async fn with_transcoding_the_provider_hears_24_khz_and_the_caller_hears_all() {
     carrier.hang_up();
     assert_eq!(universe.report().await.discrepancies, []);
 }
+
+#[actix_rt::test]
+async fn with_transcoding_too_nothing_of_a_long_handshake_is_lost() {
+    let mut universe = Universe::new();
+    universe.plan_dials([Dial::After(ms(5_000))]);
+    let options = CallOptions { audio: AudioChoice::Pcm24, ..CallOptions::default() };
+    let (mut carrier, _call) = universe.call(options).await;
+    for _ in 0..250 {
+        carrier.speak(20, 0x55);
+        universe.advance(ms(20)).await;
+    }
+    let mut provider = universe.provider().await;
+    provider.agree().await;
+    let mut heard = 0;
+    for _ in 0..10 {
+        carrier.speak(20, 0x55);
+        universe.advance(ms(20)).await;
+        heard += provider.heard().len();
+    }
+    assert_eq!(heard, 260 * 960, "every frame of the five seconds, and those that came after");
+    carrier.hang_up();
+    let report = universe.report().await;
+    assert_eq!((report.discrepancies.clone(), report.sheet.engines[0].frames_shed), (vec![], 0));
+}
+
+#[actix_rt::test]
+async fn with_transcoding_too_a_whole_answer_may_come_in_one_message() {
+    let mut universe = Universe::new();
+    let options = CallOptions { audio: AudioChoice::Pcm24, ..CallOptions::default() };
+    let (mut carrier, _call) = universe.call(options).await;
+    let mut provider = universe.provider().await;
+    provider.agree().await;
+    provider.expect("response.create").await;
+    provider.response_created("r1");
+    provider.delta("r1", "a1", &[0x21; 8_000 * 48]);
+    provider.audio_done("r1", "a1");
+    provider.response_done("r1", "completed");
+    let mut bytes = 0;
+    for _ in 0..100 {
+        carrier.speak(100, 0xFF);
+        universe.advance(ms(100)).await;
+        bytes += played(&mut carrier).0;
+    }
+    assert!((8_000 * 8..8_000 * 8 + 20).contains(&bytes), "eight seconds and the filter's tail: {bytes}");
+    assert!(provider.peer.drain_json().iter().all(|event| event["type"] != "response.cancel"));
+    carrier.hang_up();
+    assert_eq!(universe.report().await.discrepancies, []);
+}
+
+#[actix_rt::test]
+async fn a_stop_of_another_stream_does_not_end_the_call() {
+    let mut universe = Universe::new();
+    let (mut carrier, _call) = universe.call(CallOptions::default()).await;
+    let mut provider = universe.provider().await;
+    provider.agree().await;
+    carrier
+        .peer
+        .say(&serde_json::json!({"event": "stop", "streamSid": "MZother", "stop": {"callSid": "CAother"}}));
+    carrier.speak(100, 0x12);
+    universe.advance(ms(50)).await;
+    assert_eq!(provider.heard().len(), 800);
+    carrier.hang_up();
+    let report = universe.report().await;
+    assert_eq!(report.sheet.leg.expect("the leg handed in its account").ignored.foreign_stream, 1);
+}

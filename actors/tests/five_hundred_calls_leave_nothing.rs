@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tandem_actors::engine::AudioChoice;
-use tandem_actors::switchboard::Drain;
+use tandem_actors::switchboard::{Admit, Drain};
 use tandem_actors::testing::{CallOptions, CarrierPeer, ProviderPeer, Universe};
 
 const CALLS: usize = 500;
@@ -75,6 +75,6 @@ async fn a_drain_ends_all_calls_in_order_and_admits_no_more() {
     }
     universe.switchboard.send(Drain).await.unwrap();
     assert_eq!(universe.census().await.live, 0);
-    let refused = universe.switchboard.send(tandem_actors::switchboard::Admit).await.unwrap();
+    let refused = universe.switchboard.send(Admit { call_sid: None }).await.unwrap();
     assert!(refused.is_err());
 }

@@ -46,7 +46,16 @@ pub fn run(environment: &Environment) -> ExitCode {
         Command::StormRelay(options) => storm::relay::run(&options),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("tandem: {error:#}");
+        eprintln!("tandem: {}", in_one_sentence(&error));
         ExitCode::FAILURE
     })
+}
+
+/// An error with its causes. Some errors quote their cause and some leave it to us: each is said once.
+fn in_one_sentence(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .map(ToString::to_string)
+        .reduce(|said, cause| if said.ends_with(&cause) { said } else { format!("{said}: {cause}") })
+        .unwrap_or_default()
 }

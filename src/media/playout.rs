@@ -106,8 +106,8 @@ const TICK: u64 = FRAME_MS as u64 * PER_MS;
 /// Marks that may be outstanding. A carrier's queue of 400 ms holds three or four.
 const MARKS_KEPT: usize = 32;
 
-/// Parts remembered behind the playback; older ones count as heard. Two responses of several parts each fit.
-const PARTS_KEPT: usize = 8;
+/// Parts remembered behind the playback; older ones count as heard. A response may have dozens of small ones.
+const PARTS_KEPT: usize = 64;
 
 impl Playout {
     /// Notes that `samples` of `part` were handed to the carrier at `now`.

@@ -32,6 +32,9 @@ use crate::ports::{DialError, EngineDialer, Outgoing, Socket, SocketItem};
 /// is one frame, one append: waiting for a second would cost the caller 20 ms.
 const FRAMES_PER_APPEND: usize = 10;
 
+/// The largest append: 10 frames of 960 bytes in base64, and the JSON around them.
+const APPEND_BYTES_MAX: usize = 13 * 1_024;
+
 /// PCM16 is decoded so many samples at a time: 20 ms, on the stack.
 const SAMPLES_AT_ONCE: usize = 480;
 
@@ -144,12 +147,13 @@ impl RealtimeSession {
 
     // ------------------------------------------------------------ caller lane -> provider
 
-    /// Sends what waits, once the session's format is agreed. Until then it stays in the lane, and nothing is lost.
+    /// Sends what waits, once the session's format is agreed. Until then, and while the socket is blocked, it stays in
+    /// the lane, and nothing is lost; the caller's next frame looks after it.
     fn forward(&mut self, ctx: &mut Context<Self>) {
         if !self.session.is_ready() {
             return;
         }
-        loop {
+        while self.writer.as_ref().is_some_and(|writer| writer.has_room(APPEND_BYTES_MAX)) {
             let frames = self.gather();
             if frames == 0 {
                 break;
@@ -166,8 +170,8 @@ impl RealtimeSession {
                     }
                 }
             }
+            self.flush(ctx);
         }
-        self.flush(ctx);
     }
 
     /// Collects the bytes of the next append; returns how many frames they are.
@@ -218,14 +222,16 @@ impl RealtimeSession {
             return;
         };
         self.scratch.truncate(length);
-        self.session.took(tag.part, length);
         if self.sounding.replace(tag) != Some(tag) {
             self.framing = Framing::new(self.choice); // what is left of another part belongs to nothing here
         }
-        let mut refused = 0;
+        let (mut refused, mut refused_bytes) = (0, 0);
         match (&self.wiring.audio, &mut self.framing) {
             (EngineAudio::Pcmu { agent, .. }, Framing::Pcmu(framer)) => framer.push(&self.scratch, |frame| {
-                refused += u64::from(agent.offer(AgentAudio::Frame(tag, frame)).is_err());
+                if agent.offer(AgentAudio::Frame(tag, frame)).is_err() {
+                    refused += 1;
+                    refused_bytes += frame.len();
+                }
             }),
             (EngineAudio::Pcm24 { agent, .. }, Framing::Pcm24(pcm, framer)) => {
                 let mut rest = self.scratch.as_slice();
@@ -233,12 +239,16 @@ impl RealtimeSession {
                 while !rest.is_empty() {
                     let made = pcm.decode(&mut rest, &mut samples);
                     framer.push(&samples[..made], |frame| {
-                        refused += u64::from(agent.offer(AgentAudio::Frame(tag, frame)).is_err());
+                        if agent.offer(AgentAudio::Frame(tag, frame)).is_err() {
+                            refused += 1;
+                            refused_bytes += 2 * frame.len();
+                        }
                     });
                 }
             }
             _ => unreachable!("framing is made for the format that the lanes carry"),
         }
+        self.session.took(tag.part, length.saturating_sub(refused_bytes));
         if refused > 0 {
             tracing::warn!(refused, "agent lane full: the response is ended early");
             self.account.frames_refused += refused;

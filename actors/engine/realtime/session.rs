@@ -18,12 +18,12 @@ use crate::engine::{AudioChoice, Begin};
 use crate::ledger::{Share, Speaker};
 use crate::messages::{EngineFact, EngineFailure, FailureKind, Generation, Tag};
 
-/// Parts, drafts, truncations and interrupted responses remembered. A response has one part, rarely two; four
-/// responses back nothing can come any more.
-const REMEMBERED_MAX: usize = 8;
+/// Parts, drafts, truncations and interrupted responses remembered. A response has one part, rarely two, and may have
+/// dozens of small ones; of the one before the last nothing can come any more.
+const REMEMBERED_MAX: usize = 64;
 
-/// Unheard audio below this is not worth deleting a transcript for: one frame, the grain of our knowledge.
-const UNHEARD_MS_MIN: u64 = 20;
+/// Unheard audio below this is not worth deleting a transcript for: half a frame, the grain of our knowledge.
+const UNHEARD_MS_MIN: u64 = 10;
 
 /// What the actor is to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +52,8 @@ pub struct Session {
     open: VecDeque<OpenPart>,
     /// Responses whose late audio is dropped.
     interrupted: VecDeque<String>,
+    /// Items of interrupted responses whose first audio came too late to be played at all, with their response.
+    unplayed: VecDeque<(String, String, u32)>,
     drafts: VecDeque<Draft>,
     truncations: VecDeque<Truncation>,
     truncations_made: u32,
@@ -76,7 +78,7 @@ enum State {
 enum Slot {
     Free,
     Requested,
-    Active { response: String, cancelled: bool },
+    Active { response: String, cancelled: bool, prompted: bool },
 }
 
 /// A response that we ask for ourselves.
@@ -109,7 +111,8 @@ struct Truncation {
     event_id: String,
     item: String,
     content_index: u32,
-    part: Part,
+    /// Absent when nothing of the item was ever played.
+    part: Option<Part>,
     resent: bool,
 }
 
@@ -125,6 +128,7 @@ impl Session {
             next_part: begin.first_part,
             open: VecDeque::new(),
             interrupted: VecDeque::new(),
+            unplayed: VecDeque::new(),
             drafts: VecDeque::new(),
             truncations: VecDeque::new(),
             truncations_made: 0,
@@ -163,8 +167,12 @@ impl Session {
 
     /// Where a piece of audio belongs; nothing when it is of an interrupted response.
     pub fn place(&mut self, delta: &AudioDelta<'_>, effects: &mut Vec<Effect>) -> Option<Tag> {
-        if self.state != State::Ready || self.interrupted.iter().any(|id| *id == delta.response_id) {
+        if self.state != State::Ready {
+            return None;
+        }
+        if self.interrupted.iter().any(|id| *id == delta.response_id) {
             self.stale_deltas += 1;
+            self.note_unplayed(delta);
             return None;
         }
         let known =
@@ -186,8 +194,22 @@ impl Session {
             },
         );
         let item = delta.item_id.to_string();
-        effects.push(Effect::Tell(EngineFact::AgentBegan { part: tag.part, item }));
+        let prompted = matches!(&self.slot, Slot::Active { prompted: true, .. });
+        effects.push(Effect::Tell(EngineFact::AgentBegan { part: tag.part, item, prompted }));
         Some(tag)
+    }
+
+    /// An item that begins after its response was interrupted is never heard; the provider must be told when it is
+    /// complete, or the model believes that it was.
+    fn note_unplayed(&mut self, delta: &AudioDelta<'_>) {
+        let same = |item: &str, index: u32| item == delta.item_id && index == delta.content_index;
+        let known = self.open.iter().any(|part| same(&part.item, part.content_index))
+            || self.truncations.iter().any(|cut| same(&cut.item, cut.content_index))
+            || self.unplayed.iter().any(|(_, item, index)| same(item, *index));
+        if !known {
+            let item = (delta.response_id.to_string(), delta.item_id.to_string(), delta.content_index);
+            remember(&mut self.unplayed, item);
+        }
     }
 
     /// So many bytes of a part's audio went into the lane.
@@ -205,7 +227,7 @@ impl Session {
         self.cancel_active(effects);
         self.end_part(index, effects);
         let kept_ms = self.ms(open.bytes);
-        self.truncate(part, open.item, open.content_index, kept_ms, effects);
+        self.truncate(Some(part), open.item, open.content_index, kept_ms, effects);
     }
 
     fn end_part(&mut self, index: usize, effects: &mut Vec<Effect>) {
@@ -270,7 +292,7 @@ impl Session {
             };
             let heard_out = open.ended && received_ms - heard_ms < UNHEARD_MS_MIN;
             if !heard_out {
-                self.truncate(open.tag.part, open.item, open.content_index, heard_ms, effects);
+                self.truncate(Some(open.tag.part), open.item, open.content_index, heard_ms, effects);
             }
         }
     }
@@ -280,7 +302,7 @@ impl Session {
     }
 
     fn cancel_active(&mut self, effects: &mut Vec<Effect>) {
-        if let Slot::Active { response, cancelled } = &mut self.slot
+        if let Slot::Active { response, cancelled, .. } = &mut self.slot
             && !*cancelled
         {
             *cancelled = true;
@@ -291,7 +313,7 @@ impl Session {
 
     fn truncate(
         &mut self,
-        part: Part,
+        part: Option<Part>,
         item: String,
         content_index: u32,
         audio_end_ms: u64,
@@ -303,7 +325,9 @@ impl Session {
             ClientEvent::ItemTruncate { item_id: item.clone(), content_index, audio_end_ms },
             Some(event_id.clone()),
         ));
-        effects.push(Effect::Tell(EngineFact::Truncated { part, audio_end_ms }));
+        if let Some(part) = part {
+            effects.push(Effect::Tell(EngineFact::Truncated { part, audio_end_ms }));
+        }
         remember(&mut self.truncations, Truncation { event_id, item, content_index, part, resent: false });
     }
 
@@ -330,6 +354,10 @@ impl Session {
 
     /// Our request met a response of the provider's own making.
     fn ask_again_later(&mut self, effects: &mut Vec<Effect>) {
+        self.cancel_when_created = false; // what it was to cancel will not be created
+        if let Slot::Active { prompted, .. } = &mut self.slot {
+            *prompted = false; // we had taken the provider's own for ours
+        }
         if let Some(request) = self.unconfirmed.take().filter(|request| request.essential) {
             self.wanted = Some(request);
         }
@@ -428,7 +456,8 @@ impl Session {
     }
 
     fn response_created(&mut self, response: String, effects: &mut Vec<Effect>) {
-        self.slot = Slot::Active { response: response.clone(), cancelled: false };
+        let prompted = self.slot == Slot::Requested;
+        self.slot = Slot::Active { response: response.clone(), cancelled: false, prompted };
         if std::mem::take(&mut self.cancel_when_created) {
             remember(&mut self.interrupted, response);
             self.cancel_active(effects);
@@ -448,6 +477,13 @@ impl Session {
         for index in 0..self.open.len() {
             if self.open[index].response == response.id {
                 self.end_part(index, effects);
+            }
+        }
+        for (of, item, content_index) in std::mem::take(&mut self.unplayed) {
+            if of == response.id {
+                self.truncate(None, item, content_index, 0, effects);
+            } else {
+                self.unplayed.push_back((of, item, content_index));
             }
         }
         self.tell_drafts(effects);
@@ -508,6 +544,7 @@ impl Session {
                 if self.slot == Slot::Requested && error.event_id.as_deref() == Some("respond") {
                     self.slot = Slot::Free;
                     self.unconfirmed = None;
+                    self.cancel_when_created = false;
                 }
             }
         }
@@ -529,7 +566,9 @@ impl Session {
         };
         let part = truncation.part;
         effects.push(Effect::Send(event, Some(truncation.event_id.clone())));
-        effects.push(Effect::Tell(EngineFact::Truncated { part, audio_end_ms: audio_ms }));
+        if let Some(part) = part {
+            effects.push(Effect::Tell(EngineFact::Truncated { part, audio_end_ms: audio_ms }));
+        }
     }
 
     /// A response that failed is an answer the caller waits for in vain.

@@ -140,7 +140,12 @@ impl TwilioStream {
             Ok(Inbound::Media(media)) => self.on_media(&media),
             Ok(Inbound::Mark { name }) => self.on_mark(&name),
             Ok(Inbound::Dtmf { digit }) => self.tell(LegFact::Digit(digit)),
-            Ok(Inbound::Stop { .. }) => self.end(LegEnd::Stopped, ctx),
+            Ok(Inbound::Stop { stream_sid, .. })
+                if stream_sid.as_ref().is_none_or(|sid| *sid == self.stream_sid) =>
+            {
+                self.end(LegEnd::Stopped, ctx);
+            }
+            Ok(Inbound::Stop { .. }) => self.account.ignored.foreign_stream += 1,
             Ok(Inbound::Start(_)) => self.account.ignored.second_start += 1,
             Ok(Inbound::Connected) => {}
             Ok(Inbound::Unknown { .. }) => self.account.ignored.unknown += 1,

@@ -84,6 +84,15 @@ fn respell(name: &str, mut value: Value) -> Value {
             Some("audio/pcma") => json!("g711_alaw"),
             _ => value["type"].take(),
         },
+        "input_audio_transcription" => {
+            // The dialect is older than lists of languages.
+            if let Some(transcription) = value.as_object_mut()
+                && let Some(languages) = transcription.remove("languages")
+            {
+                transcription.entry("language").or_insert_with(|| languages[0].clone());
+            }
+            value
+        }
         "turn_detection" => {
             // Younger than the dialect: sent only when it asks for something.
             if let Some(detection) = value.as_object_mut() {

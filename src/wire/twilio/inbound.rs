@@ -24,7 +24,7 @@ pub enum Inbound<'a> {
     /// A mark of ours comes back: played, or dropped by a `clear`.
     Mark { name: Cow<'a, str> },
     /// The stream or the call ended. May never come.
-    Stop { call_sid: Option<String> },
+    Stop { stream_sid: Option<String>, call_sid: Option<String> },
     /// An event we do not know; to be counted, never a reason to close.
     Unknown { event: Cow<'a, str> },
 }
@@ -171,7 +171,7 @@ fn thorough(text: &str) -> Result<Inbound<'static>, InboundError> {
         "mark" => Ok(Inbound::Mark {
             name: string(&inner["name"]).map(Cow::Owned).ok_or(InboundError::MarkWithoutName)?,
         }),
-        "stop" => Ok(Inbound::Stop { call_sid: id("callSid") }),
+        "stop" => Ok(Inbound::Stop { stream_sid: id("streamSid"), call_sid: id("callSid") }),
         other => Ok(Inbound::Unknown { event: Cow::Owned(other.to_owned()) }),
     }
 }

@@ -565,3 +565,53 @@ fn words_of_a_session_that_fails_in_mid_sentence_are_kept() {
     assert!(script.effects.contains(&Effect::Tell(said)));
     assert!(script.failure().is_some());
 }
+
+#[test]
+fn a_refused_request_takes_its_cancellation_with_it() {
+    for code in ["conversation_already_has_active_response", "invalid_value"] {
+        let mut script = Script::ready();
+        script.session.prompt("Say hello.".to_owned(), &mut script.effects);
+        script.speech_started();
+        script.session.interrupted(None, &mut script.effects);
+        script.error("invalid_request_error", code, "", Some("respond"));
+        script.session.wanted = None;
+        script.session.slot = Slot::Free;
+        script.created("answer");
+        assert!(script.audio("answer", "a", 100).is_some(), "{code}: the answer to the caller is heard");
+    }
+}
+
+#[test]
+fn an_item_that_begins_after_its_response_was_interrupted_is_truncated_to_nothing() {
+    let mut script = Script::ready();
+    script.created("r");
+    script.audio("r", "a1", 500);
+    script.speech_started();
+    script.interrupted_at(10, 200);
+    assert_eq!(script.truncations(), [("a1".to_owned(), 200)]);
+    assert_eq!(script.audio("r", "a1", 100), None, "late audio of an item that is cut already");
+    assert_eq!(script.audio("r", "a2", 300), None);
+    assert_eq!(script.audio("r", "a2", 300), None);
+    script.done("r", "cancelled");
+    assert_eq!(script.truncations(), [("a2".to_owned(), 0)]);
+}
+
+#[test]
+fn only_what_we_asked_for_counts_as_prompted() {
+    let prompted = |script: &Script| {
+        script.effects.iter().find_map(|effect| match effect {
+            Effect::Tell(EngineFact::AgentBegan { prompted, .. }) => Some(*prompted),
+            _ => None,
+        })
+    };
+    let mut script = Script::ready();
+    script.session.prompt("Say goodbye.".to_owned(), &mut script.effects);
+    script.created("ours");
+    script.audio("ours", "a", 100);
+    assert_eq!(prompted(&script), Some(true));
+
+    let mut script = Script::ready();
+    script.created("automatic");
+    script.audio("automatic", "a", 100);
+    assert_eq!(prompted(&script), Some(false));
+}

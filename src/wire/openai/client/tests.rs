@@ -382,7 +382,7 @@ fn a_beta_session_is_flat_and_has_no_type() {
             "instructions": "You are the night desk of a hotel.",
             "modalities": ["audio", "text"],
             "input_audio_format": "g711_ulaw",
-            "input_audio_transcription": { "model": "gpt-transcribe", "languages": ["en"] },
+            "input_audio_transcription": { "model": "gpt-transcribe", "language": "en" },
             "input_audio_noise_reduction": null,
             "turn_detection": {
                 "type": "server_vad", "threshold": 0.55, "prefix_padding_ms": 300, "silence_duration_ms": 450,

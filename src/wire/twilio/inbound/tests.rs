@@ -70,7 +70,10 @@ fn a_stream_is_read_from_connected_to_stop() {
     let mark = r#"{"event":"mark","sequenceNumber":"402","streamSid":"MZ0","mark":{"name":"g3:17"}}"#;
     assert_eq!(Inbound::parse(mark).unwrap(), Inbound::Mark { name: Cow::Borrowed("g3:17") });
     let stop = r#"{"event":"stop","streamSid":"MZ0","stop":{"accountSid":"AC0","callSid":"CA0"}}"#;
-    assert_eq!(Inbound::parse(stop).unwrap(), Inbound::Stop { call_sid: Some("CA0".to_owned()) });
+    assert_eq!(
+        Inbound::parse(stop).unwrap(),
+        Inbound::Stop { stream_sid: Some("MZ0".to_owned()), call_sid: Some("CA0".to_owned()) }
+    );
 }
 
 #[test]
@@ -198,7 +201,10 @@ fn custom_parameters_that_are_no_strings_are_taken_as_written() {
 
 #[test]
 fn stop_needs_nothing() {
-    assert_eq!(Inbound::parse(r#"{"event":"stop"}"#).unwrap(), Inbound::Stop { call_sid: None });
+    assert_eq!(
+        Inbound::parse(r#"{"event":"stop"}"#).unwrap(),
+        Inbound::Stop { stream_sid: None, call_sid: None }
+    );
 }
 
 // --- what cannot be used
