@@ -41,24 +41,41 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 
 /// A carrier's message is 0.4 KB; 2 MiB leave room for one of 1 MB to be counted and ignored instead of ending
 /// the call.
-pub const CARRIER_MESSAGE_BYTES_MAX: usize = 2 << 20;
+const CARRIER_MESSAGE_BYTES_MAX: usize = 2 << 20;
 
 /// A provider may send whole audio back in one event: what one append may carry (15 MiB, by OpenAI's description
 /// of its API) is 20 MiB in base64; 32 MiB leave half as much again.
-pub const PROVIDER_MESSAGE_BYTES_MAX: usize = 32 << 20;
+const PROVIDER_MESSAGE_BYTES_MAX: usize = 32 << 20;
 
-/// Ten messages of 0.4 KB, no more: it is allocated per socket, and tungstenite zeroes it at every poll for reading,
-/// of which there are two per frame. Its default of 128 KiB would cost more than the rest of the call.
-const READ_BUFFER_BYTES: usize = 4 << 10;
+/// tungstenite zeroes its read buffer at every poll for reading, of which there are two per frame, and a message that
+/// does not fit costs another receive. So: the smallest that holds what the peer usually says. The default of 128 KiB
+/// would cost more than the rest of the call.
+const fn read_buffer_bytes(peer: Peer) -> usize {
+    match peer {
+        Peer::Carrier => 1 << 10,  // a frame in JSON is 0.3 to 0.4 KB
+        Peer::Provider => 2 << 10, // 100 ms of mu-law in JSON are 1.3 KB
+    }
+}
 
 /// The sink buffers one message at a time. The writer queues none larger than its whole queue; 1 KiB is for
 /// frame headers (14 bytes) and for pongs (131 bytes) that join it.
 const WRITE_BUFFER_BYTES_MAX: usize = QUEUED_BYTES_MAX + CONTROL_BYTES_RESERVE + (1 << 10);
 
-/// How every socket of ours is set up; only the largest message that may come in differs.
-pub fn config(message_bytes_max: usize) -> WebSocketConfig {
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    Carrier,
+    Provider,
+}
+
+/// How every socket of ours is set up.
+pub fn config(peer: Peer) -> WebSocketConfig {
+    let message_bytes_max = match peer {
+        Peer::Carrier => CARRIER_MESSAGE_BYTES_MAX,
+        Peer::Provider => PROVIDER_MESSAGE_BYTES_MAX,
+    };
     WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER_BYTES)
+        .read_buffer_size(read_buffer_bytes(peer))
         .write_buffer_size(0) // a frame is written when it is sent
         .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
         .max_message_size(Some(message_bytes_max))

@@ -122,7 +122,7 @@ impl Provider {
             |error: io::Error| DialError::Unreachable(format!("{}:{}: {error}", self.host, self.port));
         let tcp = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(unreachable)?;
         tcp.set_nodelay(true).map_err(unreachable)?;
-        let config = socket::config(socket::PROVIDER_MESSAGE_BYTES_MAX);
+        let config = socket::config(socket::Peer::Provider);
         let connector = Connector::Rustls(Arc::clone(&self.tls)); // used for wss:// only
         let (stream, _response) = client_async_tls_with_config(request, tcp, Some(config), Some(connector))
             .await

@@ -30,7 +30,7 @@ use super::MEDIA;
 use super::desk::{Desk, MediaRequest};
 use super::gate::{Gate, Signed};
 use super::problem::Problem;
-use crate::socket::{self, CARRIER_MESSAGE_BYTES_MAX, SocketGauge};
+use crate::socket::{self, SocketGauge};
 
 /// The answer has 200 bytes, so it is only late for a client that has pipelined requests and does not read.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -89,7 +89,7 @@ impl Entrance {
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let (io, early) = taken_apart(transport);
-        let config = socket::config(CARRIER_MESSAGE_BYTES_MAX);
+        let config = socket::config(socket::Peer::Carrier);
         let stream = WebSocketStream::from_partially_read(io, early, Role::Server, Some(config)).await;
         self.desk.take_media_socket(socket::wrap(stream, &self.gauge), request).await;
     }

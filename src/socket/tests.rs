@@ -20,7 +20,7 @@ async fn pair(role: Role, pipe_bytes: usize) -> (Socket, Peer, SocketGauge) {
     let gauge = SocketGauge::default();
     let (ours, theirs) = duplex(pipe_bytes);
     let other = if role == Role::Server { Role::Client } else { Role::Server };
-    let ours = WebSocketStream::from_raw_socket(ours, role, Some(config(CARRIER_MESSAGE_BYTES_MAX))).await;
+    let ours = WebSocketStream::from_raw_socket(ours, role, Some(config(super::Peer::Carrier))).await;
     let theirs = WebSocketStream::from_raw_socket(theirs, other, None).await;
     (wrap(ours, &gauge), theirs, gauge)
 }
@@ -176,7 +176,7 @@ async fn after_our_close_the_reader_drains_so_that_a_streaming_peer_sees_no_rese
     let (accepted, dialled) = tcp_pair().await;
     let gauge = SocketGauge::default();
     let ours =
-        WebSocketStream::from_raw_socket(accepted, Role::Server, Some(config(CARRIER_MESSAGE_BYTES_MAX)))
+        WebSocketStream::from_raw_socket(accepted, Role::Server, Some(config(super::Peer::Carrier)))
             .await;
     let mut ours = wrap(ours, &gauge);
     let peer = tokio::task::spawn_local(async move {
