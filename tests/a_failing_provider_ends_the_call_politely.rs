@@ -1,6 +1,9 @@
 //! A provider that fails once is dialled again, and the conversation goes on. One that keeps failing, or would only fail
 //! in the same way again, costs the caller the call, but not in silence: he hears an apology.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "world/apology.rs"]
+mod apology;
 #[path = "world/ear.rs"]
 mod ear;
 mod world;
@@ -13,7 +16,8 @@ use tandem_sim::carrier::{CallEnd, CallRecord, HangUp};
 use tandem_sim::provider::{ProviderOptions, Script, SessionRecord};
 use tandem_sim::speech;
 
-use ear::{heard_apology, heard_whole};
+use apology::heard_apology;
+use ear::heard_whole;
 use world::{World, place};
 
 /// A provider is given one second to be ready, so that those who never are do not hold the test up.

@@ -1,5 +1,6 @@
-//! A media socket is a call only with the ticket that its webhook was answered with, and only once. Whoever is refused
-//! costs no session at the provider.
+//! A media socket becomes a call only with the ticket that the call's webhook was answered with, and only once. Whoever is
+//! refused costs no session at the provider.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod world;
 
@@ -23,6 +24,9 @@ use world::{AUTH_TOKEN, PATIENCE, World, place};
 /// What comes first on a socket: an event, or the code that it is closed with.
 type First = Result<String, u16>;
 
+/// The call that streams here say they are of.
+const CALL: &str = "CA1";
+
 /// Policy violated (RFC 6455, section 7.4.1).
 const REFUSED: First = Err(1008);
 
@@ -30,13 +34,13 @@ const REFUSED: First = Err(1008);
 const OPEN: [(&str, &str); 2] = [("TWILIO_AUTH_TOKEN", ""), ("TANDEM__TWILIO__VALIDATE_SIGNATURES", "false")];
 
 #[actix_rt::test]
-async fn a_ticket_that_is_missing_forged_or_of_another_switch_admits_nobody() {
+async fn a_ticket_that_is_missing_forged_or_for_another_call_or_switch_admits_nobody() {
     let world = World::start(ProviderOptions::default(), &[]).await;
     let elsewhere = World::start(ProviderOptions::default(), &OPEN).await;
-    let own = ticket(&world).await;
-    let forged: String = own.chars().rev().collect();
-    let foreign = ticket(&elsewhere).await;
-    for ticket in [None, Some(""), Some("admit me"), Some(&forged), Some(&foreign)] {
+    let forged: String = ticket(&world, CALL).await.chars().rev().collect();
+    let of_another_call = ticket(&world, "CA2").await;
+    let of_another_switch = ticket(&elsewhere, CALL).await;
+    for ticket in [None, Some("admit me"), Some(&forged), Some(&of_another_call), Some(&of_another_switch)] {
         assert_eq!(Stream::open(&world).await.start(ticket).await, REFUSED, "{ticket:?}");
     }
     assert_eq!(world.provider.connections(), 0);
@@ -45,12 +49,14 @@ async fn a_ticket_that_is_missing_forged_or_of_another_switch_admits_nobody() {
 }
 
 #[actix_rt::test]
-async fn a_ticket_admits_once() {
+async fn a_ticket_admits_once_and_a_call_has_one_stream() {
     let world = World::start(ProviderOptions::default(), &[]).await;
-    let ticket = ticket(&world).await;
+    let [own, again] = [ticket(&world, CALL).await, ticket(&world, CALL).await];
     let mut first = Stream::open(&world).await;
-    assert_eq!(first.start(Some(&ticket)).await, Ok("media".to_owned()), "the agent speaks");
-    assert_eq!(Stream::open(&world).await.start(Some(&ticket)).await, REFUSED);
+    assert_eq!(first.start(Some(&own)).await, Ok("media".to_owned()), "the agent speaks");
+    for ticket in [own, again] {
+        assert_eq!(Stream::open(&world).await.start(Some(&ticket)).await, REFUSED);
+    }
     assert_eq!(first.next().await, Ok("mark".to_owned()), "and is not disturbed");
     assert_eq!(world.provider.connections(), 1);
     first.0.close(None).await.unwrap();
@@ -105,7 +111,7 @@ impl Stream {
 
     async fn start(&mut self, ticket: Option<&str>) -> First {
         let parameters = ticket.map_or(json!({}), |ticket| json!({ "ticket": ticket }));
-        let start = json!({"streamSid": "MZ1", "callSid": "CA1", "customParameters": parameters});
+        let start = json!({"streamSid": "MZ1", "callSid": CALL, "customParameters": parameters});
         let message = json!({"event": "start", "streamSid": "MZ1", "start": start});
         self.0.send(Message::text(message.to_string())).await.unwrap();
         self.next().await
@@ -124,8 +130,8 @@ impl Stream {
 }
 
 /// The ticket that the voice webhook answers with.
-async fn ticket(world: &World) -> String {
-    let body = "CallSid=CA1";
+async fn ticket(world: &World, call_sid: &str) -> String {
+    let body = format!("CallSid={call_sid}");
     let url = format!("http://{}/twilio/voice", world.app.address);
     let signature = signature::sign(AUTH_TOKEN, &url, body.as_bytes());
     let request = format!(

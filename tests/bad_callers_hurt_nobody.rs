@@ -1,6 +1,9 @@
 //! Whatever a carrier does wrong, other calls on the same thread go on as if nothing had happened, and the caller behind
 //! the bad carrier is served as far as he can be.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "world/apology.rs"]
+mod apology;
 #[path = "world/ear.rs"]
 mod ear;
 mod world;
@@ -13,7 +16,8 @@ use tandem_sim::carrier::{CallEnd, CallPlan, CallRecord, HangUp};
 use tandem_sim::provider::{ProviderOptions, Script};
 use tandem_sim::speech;
 
-use ear::{heard_apology, heard_whole};
+use apology::heard_apology;
+use ear::heard_whole;
 use world::{World, place};
 
 /// Counted and ignored, since closing would hurt the caller.

@@ -1,5 +1,6 @@
 //! The program as it is installed: its commands do what they say, tell whoever makes a mistake what it was, and tell
 //! nobody a secret.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};

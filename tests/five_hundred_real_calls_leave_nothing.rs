@@ -1,5 +1,6 @@
 //! Five hundred calls over real sockets, ended in every way: not a socket, not a session, not a call is left, and every
 //! book balances.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod world;
 

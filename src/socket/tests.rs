@@ -176,8 +176,7 @@ async fn after_our_close_the_reader_drains_so_that_a_streaming_peer_sees_no_rese
     let (accepted, dialled) = tcp_pair().await;
     let gauge = SocketGauge::default();
     let ours =
-        WebSocketStream::from_raw_socket(accepted, Role::Server, Some(config(super::Peer::Carrier)))
-            .await;
+        WebSocketStream::from_raw_socket(accepted, Role::Server, Some(config(super::Peer::Carrier))).await;
     let mut ours = wrap(ours, &gauge);
     let peer = tokio::task::spawn_local(async move {
         let peer = WebSocketStream::from_raw_socket(dialled, Role::Client, None).await;

@@ -3,7 +3,7 @@
 //! It refuses to know how it came to him.
 
 use tandem_media::g711;
-use tandem_sim::carrier::{CallEnd, CallRecord, CarrierEvent};
+use tandem_sim::carrier::CallRecord;
 use tandem_sim::speech;
 
 /// Whether he heard the agent's sentence of these words from its first sample to its last, without a gap. True of audio
@@ -13,10 +13,4 @@ pub(crate) fn heard_whole(call: &CallRecord, text: &str) -> bool {
         speech::sentences().find(|sentence| sentence.text == text).expect("a sentence of an agent's");
     let samples: Vec<i16> = sentence.audio.iter().map(|&code| g711::ulaw_decode(code)).collect();
     call.heard.windows(samples.len()).any(|heard| heard == samples)
-}
-
-/// Whether the carrier read an apology to him before it hung up as it was told.
-pub(crate) fn heard_apology(call: &CallRecord) -> bool {
-    let is_apology = |event: &CarrierEvent| matches!(event, CarrierEvent::Verb { name: "Say", text } if text.contains("sorry"));
-    call.end == CallEnd::HungUp && call.events.iter().any(|(_, event)| is_apology(event))
 }

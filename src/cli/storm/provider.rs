@@ -26,6 +26,8 @@ use super::stats::{Failure, Listener, Speaker};
 
 /// Five frames of 20 ms: what a delta holds, and what a switch would put into one message to the carrier.
 const DELTA_FRAMES: u32 = 5;
+/// The switch marks every 200 ms.
+const DELTAS_PER_MARK: u32 = 2;
 const DELTA: Duration = Duration::from_millis(100);
 /// 3 s of speech, then 3 beats of 1 s: the caller begins, the caller ends, the next answer begins. That pause is
 /// shorter than the 4 s after which a switch fills dead air, and its first beat longer than the lead a carrier may
@@ -244,6 +246,9 @@ impl Session<'_> {
             Step::Speak { deltas_left: 0 } => self.end_answer("completed").await?,
             Step::Speak { deltas_left } => {
                 self.send_delta().await?;
+                if self.load.middle == Middle::Relay && deltas_left % DELTAS_PER_MARK == 0 {
+                    self.mark().await?;
+                }
                 self.plan(Step::Speak { deltas_left: deltas_left - 1 }, due + DELTA);
             }
         }
@@ -294,8 +299,7 @@ impl Session<'_> {
         self.tell("conversation.item.done", json!({"item": item, "previous_item_id": null})).await?;
         self.tell("response.done", self.response(status)).await?;
         if self.load.middle == Middle::Relay {
-            let mark = json!({"event": "mark", "streamSid": self.stream_sid, "mark": {"name": "end"}});
-            self.send(mark.to_string().into()).await?;
+            self.mark().await?;
         }
         self.plan(Step::CallerBegins, self.due + BEAT);
         Ok(())
@@ -325,6 +329,12 @@ impl Session<'_> {
         self.audio.clear();
         self.speaker.speak(DELTA_FRAMES, Instant::now(), &mut self.audio);
         self.send(sockets::audio_text(&before, &self.audio, after)).await
+    }
+
+    /// What the switch would send the carrier behind the audio: the relay carries the same messages.
+    async fn mark(&mut self) -> Result<()> {
+        let mark = json!({"event": "mark", "streamSid": self.stream_sid, "mark": {"name": "g0:1"}});
+        self.send(mark.to_string().into()).await
     }
 
     // ------------------------------------------------------------ events

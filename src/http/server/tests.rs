@@ -40,6 +40,16 @@ async fn connections_that_come_before_the_workers_are_served() {
 }
 
 #[actix_rt::test]
+async fn what_is_accepted_sends_small_messages_at_once() {
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let client = tokio::net::TcpStream::connect(listener.address()).await;
+    assert!(client.is_ok());
+    listener.socket.set_nonblocking(false).unwrap();
+    let (accepted, _) = listener.socket.accept().unwrap();
+    assert!(accepted.nodelay().unwrap());
+}
+
+#[actix_rt::test]
 async fn a_graceful_stop_ends_idle_connections_and_frees_the_port() {
     let house = House::open(TestDesk::default());
     let mut idle = house.connect().await;
