@@ -15,7 +15,7 @@ use actix::{Actor, ActorFutureExt, Addr, Context, Handler, Message, ResponseActF
 use tokio::sync::mpsc;
 
 use crate::call::decide::EndReason;
-use crate::call::{CallActor, CallEnded, CallReport, CallSetup, EndCall};
+use crate::call::{CallActor, CallEnded, CallEnding, CallReport, CallSetup, EndCall};
 use crate::kit::child;
 use crate::kit::exit::{Cause, Exited};
 use crate::ports::{CallId, Socket};
@@ -40,6 +40,8 @@ pub struct Switchboard {
 struct Live {
     call: Addr<CallActor>,
     call_sid: Option<String>,
+    /// Why it ends, once that is decided.
+    ending: Option<EndReason>,
     reported: bool,
 }
 
@@ -174,7 +176,17 @@ impl Handler<Opened> for Switchboard {
         if self.draining {
             call.do_send(EndCall);
         }
-        self.live.insert(id, Live { call, call_sid, reported: false });
+        self.live.insert(id, Live { call, call_sid, ending: None, reported: false });
+    }
+}
+
+impl Handler<CallEnding> for Switchboard {
+    type Result = ();
+
+    fn handle(&mut self, CallEnding { id, end }: CallEnding, _: &mut Self::Context) {
+        if let Some(live) = self.live.get_mut(&id) {
+            live.ending = Some(end);
+        }
     }
 }
 
@@ -221,8 +233,8 @@ impl Handler<WhatBecameOf> for Switchboard {
 
     fn handle(&mut self, WhatBecameOf { call_sid }: WhatBecameOf, _: &mut Self::Context) -> Self::Result {
         let is_it = |sid: &Option<String>| sid.as_deref() == Some(call_sid.as_str());
-        if self.live.values().any(|live| is_it(&live.call_sid) && !live.reported) {
-            return Some(Outcome::Live);
+        if let Some(live) = self.live.values().find(|live| is_it(&live.call_sid) && !live.reported) {
+            return Some(live.ending.clone().map_or(Outcome::Live, Outcome::Ended));
         }
         self.outcomes.iter().rev().find(|(sid, _)| is_it(sid)).map(|(_, outcome)| outcome.clone())
     }

@@ -214,6 +214,7 @@ impl House {
             audio: self.audio,
             dialect: self.dialect,
             dialer: Arc::clone(&self.dialer),
+            ending: self.switchboard.clone().recipient(),
             switchboard: self.switchboard.clone().recipient(),
             started_at: self.clock.now(),
         })
@@ -257,9 +258,12 @@ impl Desk for House {
             let asked = self.switchboard.send(WhatBecameOf { call_sid }).timeout(SWITCHBOARD_ANSWERS_MAX);
             match asked.await.ok().flatten() {
                 Some(
-                    Outcome::Ended(EndReason::EngineLost(_) | EndReason::CarrierLost(_)) | Outcome::Crashed,
+                    // Live: its stream is over, and we have not ended it nor even noticed.
+                    Outcome::Ended(EndReason::EngineLost(_) | EndReason::CarrierLost(_))
+                    | Outcome::Crashed
+                    | Outcome::Live,
                 ) => Fate::EngineLost,
-                Some(Outcome::Ended(_) | Outcome::Live) => Fate::Ended,
+                Some(Outcome::Ended(_)) => Fate::Ended,
                 None => Fate::Unknown,
             }
         }

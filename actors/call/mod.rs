@@ -94,6 +94,7 @@ pub struct CallSetup {
     pub audio: AudioChoice,
     pub dialect: Dialect,
     pub dialer: Arc<dyn EngineDialer>,
+    pub ending: Recipient<CallEnding>,
     pub switchboard: Recipient<CallEnded>,
     pub started_at: jiff::Timestamp,
 }
@@ -102,6 +103,15 @@ pub struct CallSetup {
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct EndCall;
+
+/// The end of the call is decided; its sockets are still being seen off. The carrier asks what became of it as soon as
+/// its stream ends, and must not be told before this.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct CallEnding {
+    pub id: CallId,
+    pub end: EndReason,
+}
 
 /// The call's last word: everything that is known of it.
 #[derive(Clone, Debug, Message)]
@@ -342,6 +352,7 @@ impl CallActor {
         }
         self.turn(Turning::EndDecided);
         self.note(What::Ended { reason: reason.name() });
+        self.setup.ending.do_send(CallEnding { id: self.setup.id, end: reason.clone() }); // before the leg hangs up
         self.end = Some(reason);
         if let Some(engine) = &self.engine {
             engine.addr.do_send(EngineCommand::Finish);

@@ -128,6 +128,7 @@ impl QuietCall {
             audio,
             dialect: Dialect::Ga,
             dialer: Arc::new(QuietDialer),
+            ending: switchboard.clone().recipient(),
             switchboard: switchboard.clone().recipient(),
             started_at: jiff::Timestamp::UNIX_EPOCH,
         };

@@ -106,6 +106,7 @@ impl Universe {
             audio: options.audio,
             dialect: Dialect::Ga,
             dialer: Arc::clone(&self.dialer) as Arc<dyn EngineDialer>,
+            ending: self.switchboard.clone().recipient(),
             switchboard: self.switchboard.clone().recipient(),
             started_at: jiff::Timestamp::UNIX_EPOCH,
         };

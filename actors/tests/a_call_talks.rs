@@ -190,7 +190,7 @@ async fn with_transcoding_too_a_whole_answer_may_come_in_one_message() {
     provider.agree().await;
     provider.expect("response.create").await;
     provider.response_created("r1");
-    provider.delta("r1", "a1", &[0x21; 8_000 * 48]);
+    provider.delta("r1", "a1", &vec![0x21; 8_000 * 48]);
     provider.audio_done("r1", "a1");
     provider.response_done("r1", "completed");
     let mut bytes = 0;

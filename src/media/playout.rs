@@ -72,6 +72,8 @@ pub struct Playout {
     marks_made: u32,
     marked_up_to: u64,
     books: MarkBooks,
+    /// This carrier has echoed a mark before: it is worth waiting for one.
+    echoes: bool,
 }
 
 /// The playback was at `position` at the time `at`.
@@ -103,6 +105,9 @@ const HALF_TICK: u64 = TICK / 2;
 /// Samples that a carrier plays at a time.
 const TICK: u64 = FRAME_MS as u64 * PER_MS;
 
+/// A mark that has not come back so long after it must have is not waited for: it was lost.
+const OVERDUE: Duration = Duration::from_millis(250);
+
 /// Marks that may be outstanding. A carrier's queue of 400 ms holds three or four.
 const MARKS_KEPT: usize = 32;
 
@@ -130,10 +135,16 @@ impl Playout {
 
     /// Samples that the caller has heard since the stream began, clears taken out.
     pub fn position(&self, now: Duration) -> u64 {
-        let Proof { position, at, .. } = self.proof;
-        let since = u64::try_from(now.saturating_sub(at).as_micros()).unwrap_or(u64::MAX);
-        let elapsed = since.saturating_mul(PER_MS) / 1_000;
-        position.saturating_add(elapsed).min(self.sent)
+        let Proof { position, at, by_mark } = self.proof;
+        let reckoned = position.saturating_add(samples(now.saturating_sub(at))).min(self.sent);
+        match self.marks.front() {
+            // Until a mark says when this audio began to play, it may not have: carriers buffer before they start.
+            Some(next) if !by_mark && self.echoes && next.position < reckoned => {
+                let overdue = reckoned - next.position;
+                if overdue < samples(OVERDUE) { next.position } else { reckoned }
+            }
+            _ => reckoned,
+        }
     }
 
     /// Audio that waits in the carrier's queue.
@@ -171,6 +182,7 @@ impl Playout {
             return Echo::Unknown;
         }
         let found = self.marks.iter().position(|mark| mark.number == number);
+        self.echoes = true;
         let Some(index) = found.filter(|_| generation == self.generation) else {
             self.books.stale += 1;
             return Echo::Stale;
@@ -208,7 +220,8 @@ impl Playout {
 
     fn stopped(&self, now: Duration) -> u64 {
         match self.position(now) {
-            0 => 0, // nothing sounds yet
+            0 => 0,                                                     // nothing sounds yet
+            position if self.echoes && !self.proof.by_mark => position, // perhaps nothing sounds yet
             position => (position + HALF_TICK).min(self.sent),
         }
     }
@@ -225,6 +238,10 @@ impl Playout {
     pub fn books(&self) -> MarkBooks {
         self.books
     }
+}
+
+fn samples(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX).saturating_mul(PER_MS) / 1_000
 }
 
 fn duration(samples: u64) -> Duration {

@@ -255,9 +255,13 @@ impl TwilioStream {
 
     /// Sends a frame together with those of its part that wait behind it, in one message.
     fn play(&mut self, tag: Tag, first: &G711Frame, now: Duration, ctx: &mut Context<Self>) {
+        let after_silence = now.saturating_sub(self.last_outbound) >= MARK_EVERY;
+        self.last_outbound = now;
         self.scratch.clear();
         self.scratch.extend_from_slice(first.as_slice());
-        for _ in 1..FRAMES_PER_MESSAGE {
+        // After silence the first frame goes alone: its mark is back soonest, and tells when the carrier began to play.
+        let frames = if after_silence { 1 } else { FRAMES_PER_MESSAGE };
+        for _ in 1..frames {
             match self.wiring.agent.peek() {
                 Some(AgentAudio::Frame(next, frame)) if next == tag => {
                     self.scratch.extend_from_slice(frame.as_slice());
@@ -277,8 +281,6 @@ impl TwilioStream {
             }
             Err(error) => return self.end(LegEnd::Lost(error.to_string()), ctx),
         }
-        let after_silence = now.saturating_sub(self.last_outbound) >= MARK_EVERY;
-        self.last_outbound = now;
         self.playout.sent(tag.part, samples, now);
         self.account.samples_out += samples;
         if after_silence || self.playout.unmarked() >= MARK_EVERY {

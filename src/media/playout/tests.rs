@@ -58,13 +58,44 @@ fn a_carrier_that_stalls_is_believed() {
     assert_eq!(second_echo_late_by(120), 400);
 }
 
+/// A playout whose carrier has echoed a mark before.
+fn with_echoes() -> Playout {
+    let mut playout = Playout::default();
+    playout.mark();
+    playout.echoed(0, 1, ms(0));
+    playout
+}
+
+#[test]
+fn audio_whose_first_mark_is_not_back_may_not_have_begun_to_play() {
+    let mut playout = with_echoes();
+    playout.sent(Part(1), 160, ms(0));
+    playout.mark();
+    playout.sent(Part(1), 8_000, ms(0));
+    assert_eq!(playout.position(ms(10)), 80);
+    assert_eq!(playout.heard(ms(100)).unwrap().ms(), 20, "it may buffer before it starts");
+    playout.echoed(0, 2, ms(120));
+    assert_eq!(playout.position(ms(150)), 160 + 30 * PER_MS);
+}
+
+#[test]
+fn a_mark_that_was_lost_is_not_waited_for() {
+    let mut playout = with_echoes();
+    playout.sent(Part(1), 160, ms(0));
+    playout.mark();
+    playout.sent(Part(1), 8_000, ms(0));
+    assert_eq!(playout.position(ms(300)), 300 * PER_MS);
+}
+
 #[test]
 fn without_any_mark_coming_back_time_alone_decides() {
     let mut playout = Playout::default();
-    playout.sent(Part(1), 8_000, ms(0));
     playout.mark();
-    assert_eq!(playout.heard(ms(400)).unwrap().samples, 400 * PER_MS + HALF_TICK);
-    assert_eq!(playout.marks_outstanding(), 1);
+    playout.sent(Part(1), 160, ms(0));
+    playout.mark();
+    playout.sent(Part(1), 8_000, ms(0));
+    assert_eq!(playout.heard(ms(100)).unwrap().samples, 100 * PER_MS + HALF_TICK);
+    assert_eq!(playout.marks_outstanding(), 2);
 }
 
 #[test]
@@ -76,7 +107,7 @@ fn marks_flushed_by_a_clear_are_no_proof_of_playing() {
     assert_eq!(playout.echoed(generation, number, ms(251)), Echo::Stale);
     assert!(playout.is_idle(ms(251)));
     playout.sent(Part(2), 800, ms(300));
-    assert_eq!(playout.heard(ms(310)), Some(Heard { part: Part(2), samples: 80 + HALF_TICK }));
+    assert_eq!(playout.heard(ms(310)), Some(Heard { part: Part(2), samples: 80 }));
     assert_eq!(playout.books(), MarkBooks { sent: 1, cleared: 1, stale: 1, ..MarkBooks::default() });
 }
 

@@ -206,7 +206,8 @@ impl Stream<'_> {
         let mut messages = 0;
         loop {
             let tick_at = self.zero + TICK * self.ticks;
-            let send_at = self.zero + self.uplink.next_at();
+            // A frozen carrier sends nothing: only its own clock goes on.
+            let send_at = if self.is_frozen { tick_at } else { self.zero + self.uplink.next_at() };
             let freeze_at = freeze_at.filter(|_| !self.is_frozen);
             let ends = [self.hang_up_at, Some(self.too_long_at), reset_at, freeze_at];
             let end_at = ends.into_iter().flatten().fold(self.too_long_at, Instant::min);
