@@ -35,8 +35,7 @@ use crate::ledger::Ledger;
 use crate::leg::twilio::TwilioStream;
 use crate::leg::twilio::stream::LegWiring;
 use crate::messages::{
-    AgentAudio, EngineAccount, EngineCommand, EngineFact, FromEngine, FromLeg, Generation, LegAccount,
-    LegCommand, LegFact, Tag,
+    AgentAudio, EngineCommand, EngineFact, FromEngine, FromLeg, Generation, LegCommand, LegFact, Tag,
 };
 use crate::ports::{CallId, EngineDialer, Socket};
 use crate::transcoder::{Transcoder, TranscoderWiring};
@@ -455,6 +454,11 @@ impl CallActor {
     }
 }
 
+/// Empties a child's place, unless a successor is in it already. Tells whether it did.
+fn leave<A: Actor>(place: &mut Option<Child<A>>, incarnation: u32) -> bool {
+    place.take_if(|child| child.incarnation == incarnation).is_some()
+}
+
 fn books<T>(lane: &Lane<T>) -> LaneBooks {
     LaneBooks { books: lane.books(), left: lane.depth() as u64 }
 }
@@ -512,7 +516,7 @@ impl Handler<FromLeg> for CallActor {
             }
             LegFact::Ended { end, account } => {
                 self.leg_said_why = true;
-                self.sheet.leg = Some(LegAccount { ..account });
+                self.sheet.leg = Some(account);
                 self.trouble(&Trouble::LegEnded(end), ctx);
             }
         }
@@ -524,7 +528,7 @@ impl Handler<FromEngine> for CallActor {
 
     fn handle(&mut self, FromEngine { incarnation, fact }: FromEngine, ctx: &mut Self::Context) {
         if let EngineFact::Ended { account } = fact {
-            self.sheet.engines.push(EngineAccount { ..account });
+            self.sheet.engines.push(account);
             return;
         }
         if self.engine.as_ref().is_none_or(|engine| engine.incarnation != incarnation) {
@@ -590,23 +594,17 @@ impl Handler<Exited<Role>> for CallActor {
     type Result = ();
 
     fn handle(&mut self, exited: Exited<Role>, ctx: &mut Self::Context) {
-        let present = |incarnation: Option<u32>| incarnation == Some(exited.incarnation);
-        let (was_present, said_why) = match exited.role {
-            Role::Leg => {
-                (self.leg.take_if(|leg| present(Some(leg.incarnation))).is_some(), self.leg_said_why)
-            }
+        // A child that said why has been dealt with: an engine was retired then, a leg ended the call.
+        let unexplained = match exited.role {
+            Role::Leg => leave(&mut self.leg, exited.incarnation) && !self.leg_said_why,
             Role::Engine => {
                 self.retired.retain(|engine| engine.incarnation != exited.incarnation);
-                (self.engine.take_if(|engine| present(Some(engine.incarnation))).is_some(), false)
+                leave(&mut self.engine, exited.incarnation)
             }
-            Role::Transcoder => {
-                let gone =
-                    self.transcoder.take_if(|transcoder| present(Some(transcoder.incarnation))).is_some();
-                self.sheet.transcoders_died += u32::from(gone && self.phase != Phase::Ending);
-                (gone, false)
-            }
+            Role::Transcoder => leave(&mut self.transcoder, exited.incarnation),
         };
-        if was_present && !said_why && self.phase != Phase::Ending {
+        if unexplained && self.phase != Phase::Ending {
+            self.sheet.transcoders_died += u32::from(exited.role == Role::Transcoder);
             let why = match exited.cause {
                 Cause::Panicked(text) => format!("panicked: {text}"),
                 Cause::Killed => "killed".to_owned(),

@@ -210,8 +210,6 @@ impl<T> Stream for LaneArrivals<T> {
     }
 }
 
-impl<T> Unpin for LaneArrivals<T> {}
-
 impl<T> Inner<T> {
     fn push(&mut self, item: T) {
         self.queue.push_back(item);

@@ -25,8 +25,11 @@ use crate::telemetry;
 /// The simulated account's token: webhooks are signed and checked as in earnest.
 const AUTH_TOKEN: &str = "the-demo-signs-with-this";
 
-/// From the end of the caller's audio to hanging up: endpointing, a moment of thought, and a short answer.
+/// From the end of the demo caller's goodbye to hanging up: 0.5 s of endpointing, 0.3 s of thought, an answer of 2.4 s.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// The same after a recording of which nobody knows how it ends: the longest answer has 9 s.
+const LINGER_AFTER_RECORDING: Duration = Duration::from_secs(11);
 
 /// A call that has ended is reported at once; its sockets linger for 2 s at most.
 const REPORT_MAX: Duration = Duration::from_secs(10);
@@ -53,13 +56,13 @@ pub(super) struct DemoOptions {
 }
 
 pub(super) fn run(options: &DemoOptions, environment: &Environment) -> Result<ExitCode> {
-    let (caller, script) = match &options.wav {
+    let (caller, script, linger) = match &options.wav {
         Some(file) => {
             let caller =
                 CallerAudio::from_wav(file).with_context(|| format!("cannot use {}", file.display()))?;
-            (caller, Script::default())
+            (caller, Script::default(), LINGER_AFTER_RECORDING)
         }
-        None => (CallerAudio::demo(), Script::demo()),
+        None => (CallerAudio::demo(), Script::demo(), LINGER),
     };
     actix_rt::System::new().block_on(async {
         let provider = Provider::start(ProviderOptions { script, ..ProviderOptions::default() })
@@ -73,7 +76,7 @@ pub(super) fn run(options: &DemoOptions, environment: &Environment) -> Result<Ex
         let url = format!("http://{}/twilio/voice", app.address);
         eprintln!("switch at {url}, provider at {}", provider.realtime_url());
 
-        let (began, record) = call(&url, caller).await?;
+        let (began, record) = call(&url, caller, linger).await?;
         let Ok(Some(report)) = tokio::time::timeout(REPORT_MAX, ended.recv()).await else {
             bail!("the call never reached the switch: {}", record.end);
         };
@@ -96,10 +99,10 @@ pub(super) fn run(options: &DemoOptions, environment: &Environment) -> Result<Ex
 }
 
 /// Places the one call. Returns when it began, so that the switch's clock and the carrier's can be laid on each other.
-async fn call(url: &str, caller: CallerAudio) -> Result<(Instant, CallRecord)> {
+async fn call(url: &str, caller: CallerAudio, linger: Duration) -> Result<(Instant, CallRecord)> {
     let mut plan = CallPlan::new(url, caller);
     plan.auth_token = Some(AUTH_TOKEN.to_owned());
-    plan.hang_up = HangUp::AfterAudio { linger: LINGER };
+    plan.hang_up = HangUp::AfterAudio { linger };
     let mut line = ProgressLine::new(false);
     let began = Instant::now();
     let record = place_call(plan, |progress| line.show(progress)).await;
