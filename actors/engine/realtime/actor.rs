@@ -3,7 +3,7 @@
 //! - Owner: the call, which redials once when it dies.
 //! - In: provider events (`add_stream`), caller frames (lane), [`EngineCommand`].
 //! - Out: agent frames (lane), provider events (written from the handler), [`FromEngine`].
-//! - When full: a provider that does not read has caller audio shed, counted; a full agent lane ends the response.
+//! - When full: while the provider does not read, caller audio waits in its lane; a full agent lane ends the response.
 //! - When it dies: caller audio waits in its lane for the successor.
 //!
 //! It refuses to decide: [`Session`] does, and this carries it out.
@@ -11,21 +11,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Recipient, StreamHandler, WrapFuture,
+};
 use bytestring::ByteString;
-use tandem_media::frame::{Frame, Framer};
-use tandem_media::pcm::{PcmBytes, pcm_to_bytes};
 use tandem_wire::audio;
 use tandem_wire::openai::client;
 use tandem_wire::openai::server::{AudioDelta, ServerEvent};
 use tandem_wire::openai::{ClientEvent, Dialect};
 use tokio::time::Instant;
 
+use super::audio::SessionAudio;
 use super::session::{Effect, Session};
-use crate::engine::{AudioChoice, Begin, EngineAudio, EngineWiring};
-use crate::kit::lane::{LaneReady, LaneWriter};
+use crate::engine::{Begin, EngineAudio, EngineWiring};
+use crate::kit::lane::LaneReady;
 use crate::kit::writer::{Urgency, WriteError, Writer};
-use crate::messages::{AgentAudio, EngineAccount, EngineCommand, EngineFact, FailureKind, FromEngine, Tag};
+use crate::messages::{EngineAccount, EngineCommand, EngineFact, FailureKind, FromEngine};
 use crate::ports::{DialError, EngineDialer, Outgoing, Socket, SocketItem};
 
 /// Frames joined into one append when several wait, as after the provider's handshake: 10 x 20 ms. In real time it
@@ -34,9 +35,6 @@ const FRAMES_PER_APPEND: usize = 10;
 
 /// The largest append: 10 frames of 960 bytes in base64, and the JSON around them.
 const APPEND_BYTES_MAX: usize = 13 * 1_024;
-
-/// PCM16 is decoded so many samples at a time: 20 ms, on the stack.
-const SAMPLES_AT_ONCE: usize = 480;
 
 /// Nothing came for so long: ask with a ping whether anyone is there. Providers are silent while nobody speaks.
 const QUIET_BEFORE_PING: Duration = Duration::from_secs(5);
@@ -52,9 +50,10 @@ pub struct RealtimeSession {
     dialer: Arc<dyn EngineDialer>,
     dialect: Dialect,
     model: String,
-    choice: AudioChoice,
     ready_max: Duration,
-    wiring: EngineWiring,
+    audio: SessionAudio,
+    call: Recipient<FromEngine>,
+    incarnation: u32,
     writer: Option<Writer>,
     account: EngineAccount,
     last_inbound: Instant,
@@ -66,24 +65,6 @@ pub struct RealtimeSession {
     effects: Vec<Effect>,
     /// Bytes of one message, reused in both directions.
     scratch: Vec<u8>,
-    framing: Framing,
-    sounding: Option<Tag>,
-}
-
-/// Puts together what the provider cut anywhere, in the format of the session.
-enum Framing {
-    Pcmu(Framer<u8, 160>),
-    /// Even samples may be cut in two.
-    Pcm24(PcmBytes, Box<Framer<i16, 480>>),
-}
-
-impl Framing {
-    fn new(choice: AudioChoice) -> Self {
-        match choice {
-            AudioChoice::Pcmu => Self::Pcmu(Framer::new()),
-            AudioChoice::Pcm24 => Self::Pcm24(PcmBytes::new(), Box::default()),
-        }
-    }
 }
 
 impl RealtimeSession {
@@ -95,24 +76,20 @@ impl RealtimeSession {
         dialect: Dialect,
         wiring: EngineWiring,
     ) -> Self {
-        let choice = match &wiring.audio {
-            EngineAudio::Pcmu { caller, .. } => {
-                ctx.add_stream(caller.arrivals());
-                AudioChoice::Pcmu
-            }
-            EngineAudio::Pcm24 { caller, .. } => {
-                ctx.add_stream(caller.arrivals());
-                AudioChoice::Pcm24
-            }
+        match &wiring.audio {
+            EngineAudio::Pcmu { caller, .. } => ctx.add_stream(caller.arrivals()),
+            EngineAudio::Pcm24 { caller, .. } => ctx.add_stream(caller.arrivals()),
         };
+        let audio = SessionAudio::new(wiring.audio);
         Self {
             model: begin.agent.model.clone(),
             ready_max: begin.ready_max,
-            choice,
-            session: Session::new(begin, choice),
+            session: Session::new(begin, audio.choice()),
             dialer,
             dialect,
-            wiring,
+            audio,
+            call: wiring.call,
+            incarnation: wiring.incarnation,
             writer: None,
             account: EngineAccount::default(),
             last_inbound: Instant::now(),
@@ -121,8 +98,6 @@ impl RealtimeSession {
             ended: false,
             effects: Vec::new(),
             scratch: Vec::new(),
-            framing: Framing::new(choice),
-            sounding: None,
         }
     }
 
@@ -154,7 +129,7 @@ impl RealtimeSession {
             return;
         }
         while self.writer.as_ref().is_some_and(|writer| writer.has_room(APPEND_BYTES_MAX)) {
-            let frames = self.gather();
+            let frames = self.audio.gather(&mut self.scratch, FRAMES_PER_APPEND);
             if frames == 0 {
                 break;
             }
@@ -172,30 +147,6 @@ impl RealtimeSession {
             }
             self.flush(ctx);
         }
-    }
-
-    /// Collects the bytes of the next append; returns how many frames they are.
-    fn gather(&mut self) -> u64 {
-        self.scratch.clear();
-        let mut frames = 0;
-        while frames < FRAMES_PER_APPEND as u64 {
-            match &self.wiring.audio {
-                EngineAudio::Pcmu { caller, .. } => match caller.take() {
-                    Some(frame) => self.scratch.extend_from_slice(frame.as_slice()),
-                    None => break,
-                },
-                EngineAudio::Pcm24 { caller, .. } => match caller.take() {
-                    Some(frame) => {
-                        let at = self.scratch.len();
-                        self.scratch.resize(at + 2 * frame.len(), 0);
-                        pcm_to_bytes(frame.as_slice(), &mut self.scratch[at..]);
-                    }
-                    None => break,
-                },
-            }
-            frames += 1;
-        }
-        frames
     }
 
     // ------------------------------------------------------------ provider -> agent lane
@@ -222,50 +173,12 @@ impl RealtimeSession {
             return;
         };
         self.scratch.truncate(length);
-        if self.sounding.replace(tag) != Some(tag) {
-            self.framing = Framing::new(self.choice); // what is left of another part belongs to nothing here
-        }
-        let (mut refused, mut refused_bytes) = (0, 0);
-        match (&self.wiring.audio, &mut self.framing) {
-            (EngineAudio::Pcmu { agent, .. }, Framing::Pcmu(framer)) => framer.push(&self.scratch, |frame| {
-                if agent.offer(AgentAudio::Frame(tag, frame)).is_err() {
-                    refused += 1;
-                    refused_bytes += frame.len();
-                }
-            }),
-            (EngineAudio::Pcm24 { agent, .. }, Framing::Pcm24(pcm, framer)) => {
-                let mut rest = self.scratch.as_slice();
-                let mut samples = [0; SAMPLES_AT_ONCE];
-                while !rest.is_empty() {
-                    let made = pcm.decode(&mut rest, &mut samples);
-                    framer.push(&samples[..made], |frame| {
-                        if agent.offer(AgentAudio::Frame(tag, frame)).is_err() {
-                            refused += 1;
-                            refused_bytes += 2 * frame.len();
-                        }
-                    });
-                }
-            }
-            _ => unreachable!("framing is made for the format that the lanes carry"),
-        }
-        self.session.took(tag.part, length.saturating_sub(refused_bytes));
-        if refused > 0 {
-            tracing::warn!(refused, "agent lane full: the response is ended early");
-            self.account.frames_refused += refused;
+        let refused = self.audio.put(tag, &self.scratch);
+        self.session.took(tag.part, length - refused.bytes.min(length));
+        if refused.frames > 0 {
+            tracing::warn!(refused.frames, "agent lane full: the response is ended early");
+            self.account.frames_refused += refused.frames;
             self.session.overflowed(tag.part, &mut self.effects);
-        }
-    }
-
-    fn end_part(&mut self, tag: Tag) {
-        let whole = self.sounding == Some(tag);
-        match (&self.wiring.audio, &mut self.framing) {
-            (EngineAudio::Pcmu { agent, .. }, Framing::Pcmu(framer)) => {
-                finish_part(agent, framer.flush().filter(|_| whole), tag);
-            }
-            (EngineAudio::Pcm24 { agent, .. }, Framing::Pcm24(_, framer)) => {
-                finish_part(agent, framer.flush().filter(|_| whole), tag);
-            }
-            _ => unreachable!("framing is made for the format that the lanes carry"),
         }
     }
 
@@ -281,7 +194,7 @@ impl RealtimeSession {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Send(event, id) => self.say(&event, id.as_deref(), ctx),
-                Effect::EndOfPart(tag) => self.end_part(tag),
+                Effect::EndOfPart(tag) => self.audio.end_part(tag),
                 Effect::Tell(fact) => {
                     ready |= matches!(fact, EngineFact::Ready { .. });
                     failed |= matches!(fact, EngineFact::Failed(_));
@@ -320,7 +233,7 @@ impl RealtimeSession {
 
     fn tell(&self, fact: EngineFact) {
         // A few facts per turn: this cannot flood the call.
-        self.wiring.call.do_send(FromEngine { incarnation: self.wiring.incarnation, fact });
+        self.call.do_send(FromEngine { incarnation: self.incarnation, fact });
     }
 
     // ------------------------------------------------------------ watching, ending
@@ -376,13 +289,6 @@ impl RealtimeSession {
             ctx.stop();
         }
     }
-}
-
-fn finish_part<S, const N: usize>(agent: &LaneWriter<AgentAudio<S, N>>, rest: Option<Frame<S, N>>, tag: Tag) {
-    if let Some(frame) = rest {
-        agent.insist(AgentAudio::Frame(tag, frame));
-    }
-    agent.insist(AgentAudio::EndOfPart(tag));
 }
 
 impl Actor for RealtimeSession {
