@@ -70,7 +70,7 @@ pub enum LegFact {
     /// A part was played to its end, proven by its mark, or by time when the carrier echoes none.
     PlayedOut(Part),
     /// The caller hears nothing more of the old generations; this much of them was heard.
-    Cleared { generation: Generation, heard: Option<Heard> },
+    Cleared { heard: Option<Heard> },
     /// A key was pressed.
     Digit(char),
     /// The leg is about to stop. Always the last fact.

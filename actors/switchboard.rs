@@ -139,11 +139,12 @@ impl Switchboard {
 }
 
 /// Starts an admitted call on this thread, with the socket that its leg will own.
-pub fn open_call(setup: CallSetup, socket: Socket, switchboard: &Addr<Switchboard>) {
+pub fn open_call(setup: CallSetup, socket: Socket, switchboard: &Addr<Switchboard>) -> Addr<CallActor> {
     let (id, call_sid) = (setup.id, setup.call_sid.clone());
     let call =
         child::spawn(switchboard.clone().recipient(), id, 0, |_| CallActor::new(setup, socket)).release();
-    switchboard.do_send(Opened { id, call_sid, call }); // one per admitted call, which is bounded
+    switchboard.do_send(Opened { id, call_sid, call: call.clone() }); // one per admitted call, which is bounded
+    call
 }
 
 impl Actor for Switchboard {

@@ -191,8 +191,7 @@ impl House {
     }
 
     async fn open(&self, socket: &mut Socket) -> Result<CallSetup, NotTaken> {
-        let opening = twilio::open(socket).await?;
-        let start = opening.start;
+        let start = twilio::open(socket).await?;
         let ticket = start.custom_parameters.get("ticket").map(String::as_str);
         let id = match self.tickets.open(ticket, start.call_sid.as_deref(), self.now_unix_s()) {
             Ok(id) => id,

@@ -504,7 +504,7 @@ impl Handler<FromLeg> for CallActor {
                     self.finish(farewell.reason, ctx);
                 }
             }
-            LegFact::Cleared { heard, .. } => {
+            LegFact::Cleared { heard } => {
                 self.heard(heard);
                 if let Some(engine) = &self.engine {
                     engine.addr.do_send(EngineCommand::Interrupted { heard });

@@ -48,10 +48,6 @@ impl Alarm {
             waker.wake_by_ref();
         }
     }
-
-    pub fn is_set(&self) -> bool {
-        self.shared.borrow().armed
-    }
 }
 
 impl Stream for AlarmBell {
@@ -86,7 +82,7 @@ mod tests {
             alarm.set(at);
             assert_eq!(bell.next().await, Some(AlarmRang));
             assert!(Instant::now() >= at);
-            assert!(!alarm.is_set());
+            assert!(!alarm.shared.borrow().armed);
         }
     }
 

@@ -14,9 +14,8 @@ use super::peers::{CarrierPeer, Peer, ProviderPeer, socket_pair};
 use crate::agent::{Agent, TurnDetection, TurnDetectionKind};
 use crate::call::{CallActor, CallReport, CallSetup, Limits};
 use crate::engine::AudioChoice;
-use crate::kit::child;
 use crate::ports::{CallId, DialError, EngineDialer, Socket};
-use crate::switchboard::{Admit, Census, CensusTaken, Opened, Switchboard};
+use crate::switchboard::{Admit, Census, CensusTaken, Switchboard, open_call};
 
 pub struct Universe {
     pub switchboard: Addr<Switchboard>,
@@ -110,10 +109,7 @@ impl Universe {
             switchboard: self.switchboard.clone().recipient(),
             started_at: jiff::Timestamp::UNIX_EPOCH,
         };
-        let call_sid = setup.call_sid.clone();
-        let watcher = self.switchboard.clone().recipient();
-        let call = child::spawn(watcher, id, 0, |_| CallActor::new(setup, socket)).release();
-        self.switchboard.do_send(Opened { id, call_sid, call: call.clone() });
+        let call = open_call(setup, socket, &self.switchboard);
         (CarrierPeer::new(peer, stream_sid), call)
     }
 

@@ -68,6 +68,7 @@ pub struct Playout {
     proof: Proof,
     parts: VecDeque<Segment>,
     marks: VecDeque<Mark>,
+    /// What marks are named with; one more after every clear.
     generation: u32,
     marks_made: u32,
     marked_up_to: u64,
@@ -224,11 +225,6 @@ impl Playout {
             position if self.echoes && !self.proof.by_mark => position, // perhaps nothing sounds yet
             position => (position + HALF_TICK).min(self.sent),
         }
-    }
-
-    /// The generation that marks are named with; one more after every clear.
-    pub fn generation(&self) -> u32 {
-        self.generation
     }
 
     pub fn marks_outstanding(&self) -> usize {

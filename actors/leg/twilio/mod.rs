@@ -7,5 +7,5 @@ pub mod intake;
 pub mod opening;
 pub mod stream;
 
-pub use opening::{Opening, OpeningError, open};
+pub use opening::{OpeningError, open};
 pub use stream::TwilioStream;

@@ -16,14 +16,6 @@ pub const OPENING_MAX: Duration = Duration::from_secs(5);
 /// Messages before `start` that are tolerated. 5 s of media at 50 a second, from a caller that is early.
 const MESSAGES_MAX: usize = 250;
 
-/// How a stream introduced itself.
-#[derive(Clone, Debug)]
-pub struct Opening {
-    pub start: Start,
-    /// Messages that came before `start` and were ignored.
-    pub ignored: usize,
-}
-
 /// Why a socket did not become a stream.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpeningError {
@@ -38,15 +30,15 @@ pub enum OpeningError {
 }
 
 /// Reads until the stream starts.
-pub async fn open(socket: &mut Socket) -> Result<Opening, OpeningError> {
+pub async fn open(socket: &mut Socket) -> Result<Start, OpeningError> {
     tokio::time::timeout(OPENING_MAX, read_start(socket)).await.unwrap_or(Err(OpeningError::Timeout))
 }
 
-async fn read_start(socket: &mut Socket) -> Result<Opening, OpeningError> {
-    for ignored in 0..MESSAGES_MAX {
+async fn read_start(socket: &mut Socket) -> Result<Start, OpeningError> {
+    for _ in 0..MESSAGES_MAX {
         match socket.reader.next().await {
             Some(SocketItem::Text(text)) => match Inbound::parse(&text) {
-                Ok(Inbound::Start(start)) => return check(start).map(|start| Opening { start, ignored }),
+                Ok(Inbound::Start(start)) => return check(start),
                 Ok(Inbound::Stop { .. }) => return Err(OpeningError::Ended),
                 Ok(_) => {}
                 Err(error) => tracing::debug!(%error, "message before start ignored"),

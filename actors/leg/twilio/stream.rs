@@ -329,7 +329,7 @@ impl TwilioStream {
             outbound::clear(&mut clear, &self.stream_sid);
             self.control(Outgoing::Text(ByteString::from(clear)), ctx);
         }
-        self.tell(LegFact::Cleared { generation: floor, heard });
+        self.tell(LegFact::Cleared { heard });
     }
 
     fn control(&mut self, message: Outgoing, ctx: &mut Context<Self>) {
