@@ -623,7 +623,9 @@ impl Handler<EndCall> for CallActor {
     type Result = ();
 
     fn handle(&mut self, _: EndCall, ctx: &mut Self::Context) {
-        self.farewell(EndReason::Shutdown, ctx);
+        if self.phase != Phase::Leaving {
+            self.farewell(EndReason::Shutdown, ctx); // a goodbye that is being said is heard to its end
+        }
     }
 }
 

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use actix::Addr;
-use tandem_actors::call::CallActor;
 use tandem_actors::call::decide::{EndReason, Role};
 use tandem_actors::call::timeline::What;
+use tandem_actors::call::{CallActor, EndCall};
 use tandem_actors::engine::AudioChoice;
 use tandem_actors::ports::DialError;
 use tandem_actors::testing::{
@@ -346,4 +346,16 @@ async fn the_goodbye_is_heard_although_the_providers_own_answer_comes_first() {
         .map(tandem_wire::audio::decoded_len)
         .sum();
     assert_eq!(bytes, 2_000 * 8, "both are heard to their end");
+}
+
+#[actix_rt::test]
+async fn a_goodbye_that_is_being_said_is_not_cut_off_by_the_end_of_the_process() {
+    let mut universe = Universe::new();
+    let (_carrier, provider, call) = call_in(Phase::Leaving, AudioChoice::Pcmu, &mut universe).await;
+    call.do_send(EndCall);
+    universe.advance(ms(100)).await;
+    assert_eq!(universe.census().await.live, 1);
+    provider.audio_done("r2", "a2");
+    provider.response_done("r2", "completed");
+    assert_eq!(assert_clean(&mut universe).await, EndReason::LengthLimit);
 }
