@@ -35,6 +35,7 @@ pub mod kit;
 pub mod ledger;
 pub mod leg;
 pub mod messages;
+pub mod mode;
 pub mod ports;
 pub mod switchboard;
 #[cfg(feature = "testing")]

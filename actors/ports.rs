@@ -1,14 +1,19 @@
-//! What the outside must provide to a call: sockets, a way to dial an engine, wall time and ids.
+//! What the outside must provide to a call: sockets, a way to dial an engine, models that answer, speak and listen over
+//! HTTP, wall time and ids.
 //!
 //! This file refuses to know how any of it is done: no WebSocket library, no HTTP, no system clock.
 
 use std::fmt;
 use std::pin::Pin;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use futures_util::future::LocalBoxFuture;
+use futures_util::stream::LocalBoxStream;
 use futures_util::{Sink, Stream};
 use serde::{Deserialize, Serialize};
+
+use crate::ledger::Speaker;
 
 /// One WebSocket, whichever side dialled it. The halves belong to one thread and to one actor.
 pub struct Socket {
@@ -75,6 +80,106 @@ pub enum DialError {
     Status(u16),
     #[error("no encrypted connection: {0}")]
     Tls(String),
+}
+
+/// A language model that answers in text. One per process, shared by all calls of all threads.
+pub trait ChatModel: Send + Sync {
+    /// Begins an answer. The stream ends after [`ChatPiece::Done`] or an error. Dropping it abandons the request, and
+    /// nothing more is paid for. It waits as long as the provider does: deadlines are the caller's.
+    fn answer(&self, request: ChatRequest) -> LocalBoxStream<'static, Result<ChatPiece, ModelError>>;
+}
+
+/// What a chat model is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChatRequest {
+    pub instructions: String,
+    /// The conversation so far, oldest first; usually the caller's words come last.
+    pub turns: Vec<ChatTurn>,
+    /// Absent leaves the length to the provider.
+    pub output_tokens_max: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChatTurn {
+    pub who: Speaker,
+    pub text: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChatPiece {
+    /// Words as the model makes them, cut anywhere.
+    Text(String),
+    Done {
+        stop: ChatStop,
+        usage: Option<ChatUsage>,
+    },
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChatStop {
+    Complete,
+    /// The bound on its length was reached.
+    Length,
+    /// The provider withheld the rest.
+    Filtered,
+}
+
+/// What an answer took, in the provider's own figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChatUsage {
+    /// All input tokens, cached ones included.
+    pub input_tokens: u64,
+    pub cached_input_tokens: u64,
+    pub output_tokens: u64,
+}
+
+/// A model that speaks. One per process, shared by all calls of all threads.
+pub trait Voice: Send + Sync {
+    /// Has `text` spoken. Yields PCM16 (little-endian, mono, 24 kHz) as it is made, cut anywhere, even in mid-sample.
+    /// Dropping the stream abandons the request.
+    fn speak(&self, text: &str) -> LocalBoxStream<'static, Result<Bytes, ModelError>>;
+}
+
+/// A model that listens. One per process, shared by all calls of all threads.
+pub trait Transcriber: Send + Sync {
+    /// Writes down an utterance: PCM16, mono, 16 kHz. `language` is ISO 639-1, or empty. Silence yields no words.
+    fn transcribe(
+        &self,
+        samples: Vec<i16>,
+        language: &str,
+    ) -> LocalBoxFuture<'static, Result<String, ModelError>>;
+}
+
+/// Why a model over HTTP did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ModelError {
+    #[error("provider unreachable: {0}")]
+    Unreachable(String),
+    #[error("provider refused the key (HTTP {0})")]
+    Unauthorized(u16),
+    #[error("provider limits our rate (HTTP 429)")]
+    RateLimited,
+    /// Its own words, shortened.
+    #[error("provider answered HTTP {status}: {detail}")]
+    Status { status: u16, detail: String },
+    /// The answer broke off, or made no sense.
+    #[error("answer broke off: {0}")]
+    Broken(String),
+    /// An error told within an answer.
+    #[error("provider reported {code}: {message}")]
+    Reported { code: String, message: String },
+}
+
+impl ModelError {
+    /// Whether the same request is worth another try.
+    pub fn retry(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Broken(_) | Self::Reported { .. } => true,
+            Self::Unauthorized(_) | Self::RateLimited => false,
+            Self::Status { status, .. } => *status >= 500 || *status == 408,
+        }
+    }
 }
 
 /// Wall time, for records and expiry dates. Durations are measured with `tokio::time`, which tests can pause.
