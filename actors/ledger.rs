@@ -2,6 +2,9 @@
 //!
 //! It refuses to know engines and legs; they name turns by part (the agent's audio) or by item (the caller's).
 
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use tandem_media::playout::{Heard, Part};
 
@@ -13,10 +16,10 @@ const TURNS_MAX: usize = 128;
 const FORGOTTEN_AT_ONCE: usize = 16;
 
 /// The ordered record of one call. Turns stand in the order in which they were spoken, not in the order in which
-/// their transcripts came.
+/// their transcripts came. A clone shares the turns: it is made at every turn, for whoever serves the call next.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
-    turns: Vec<Turn>,
+    turns: Vec<Arc<Turn>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,13 +74,18 @@ impl Turn {
 }
 
 impl Ledger {
-    pub fn turns(&self) -> &[Turn] {
-        &self.turns
+    /// Oldest first.
+    pub fn turns(&self) -> impl DoubleEndedIterator<Item = &Turn> + ExactSizeIterator {
+        self.turns.iter().map(Arc::as_ref)
+    }
+
+    pub fn last(&self) -> Option<&Turn> {
+        self.turns().next_back()
     }
 
     /// The caller has begun to speak.
     pub fn caller_began(&mut self, item: &str, at_ms: u64) {
-        if self.find(Speaker::Caller, item).is_none() {
+        if !self.knows(Speaker::Caller, item) {
             self.push(Turn {
                 who: Speaker::Caller,
                 item: item.to_owned(),
@@ -107,31 +115,49 @@ impl Ledger {
 
     /// All audio of `part` has come from the engine, or all that will.
     pub fn agent_ended(&mut self, part: Part, audio_ms: u64) {
-        if let Some(turn) = self.turns.iter_mut().rev().find(|turn| turn.part == Some(part.0)) {
+        if let Some(turn) = self.find(|turn| turn.part == Some(part.0)) {
             turn.audio_ms = audio_ms;
             turn.complete = true;
         }
     }
 
+    /// The engine failed in mid-sentence, after so much audio of `part`.
+    pub fn agent_broke(&mut self, part: Part, audio_ms: u64) {
+        if let Some(turn) = self.find(|turn| turn.part == Some(part.0)) {
+            turn.audio_ms = audio_ms;
+        }
+    }
+
+    /// The caller's turn will be told again, by an engine that hears it anew.
+    pub fn retract(&mut self, item: &str) {
+        self.turns.retain(|turn| turn.who != Speaker::Caller || turn.item != item);
+    }
+
+    /// Whether a turn of this item is known.
+    pub fn knows(&self, who: Speaker, item: &str) -> bool {
+        self.turns().any(|turn| turn.who == who && turn.item == item)
+    }
+
     /// A transcript, whenever it comes. Speech that no turn is known of (a provider that does not tell when the
     /// caller began) becomes a turn of its own.
     pub fn said(&mut self, who: Speaker, item: &str, text: &str, at_ms: u64) {
-        if self.find(who, item).is_none() {
+        if !self.knows(who, item) {
             match who {
                 Speaker::Caller => self.caller_began(item, at_ms),
                 Speaker::Agent => return, // text without audio was never spoken
             }
         }
-        if let Some(turn) = self.find(who, item) {
+        if let Some(turn) = self.find(|turn| turn.who == who && turn.item == item) {
             text.clone_into(&mut turn.text);
         }
     }
 
-    /// The caller cut in. Every part behind the one being heard was not heard at all.
-    pub fn cut(&mut self, first_open: Part, heard: Option<Heard>) {
+    /// The caller cut in while the parts of `open` were not heard to their end. Every one behind that being heard was not
+    /// heard at all.
+    pub fn cut(&mut self, open: RangeInclusive<Part>, heard: Option<Heard>) {
         for turn in &mut self.turns {
-            let Some(part) = turn.part.map(Part).filter(|part| *part >= first_open) else { continue };
-            turn.heard = match heard {
+            let Some(part) = turn.part.map(Part).filter(|part| open.contains(part)) else { continue };
+            Arc::make_mut(turn).heard = match heard {
                 Some(heard) if part < heard.part => continue,
                 Some(heard) if part == heard.part => Share::Until { ms: heard.ms() },
                 Some(_) | None => Share::Until { ms: 0 },
@@ -143,11 +169,12 @@ impl Ledger {
         if self.turns.len() == TURNS_MAX {
             self.turns.drain(..FORGOTTEN_AT_ONCE);
         }
-        self.turns.push(turn);
+        self.turns.push(Arc::new(turn));
     }
 
-    fn find(&mut self, who: Speaker, item: &str) -> Option<&mut Turn> {
-        self.turns.iter_mut().rev().find(|turn| turn.who == who && turn.item == item)
+    /// The latest of its kind, to be changed.
+    fn find(&mut self, is_it: impl Fn(&Turn) -> bool) -> Option<&mut Turn> {
+        self.turns.iter_mut().rev().find(|turn| is_it(turn)).map(Arc::make_mut)
     }
 }
 
@@ -156,7 +183,7 @@ mod tests {
     use super::*;
 
     fn spoken(ledger: &Ledger) -> Vec<(Speaker, &str)> {
-        ledger.turns().iter().map(|turn| (turn.who, turn.heard_text())).collect()
+        ledger.turns().map(|turn| (turn.who, turn.heard_text())).collect()
     }
 
     #[test]
@@ -181,7 +208,7 @@ mod tests {
         ledger.agent_began("a2", Part(2), 0);
         ledger.said(Speaker::Agent, "a2", "never heard", 0);
         ledger.agent_ended(Part(2), 1_000);
-        ledger.cut(Part(1), Some(Heard { part: Part(1), samples: 16_000 }));
+        ledger.cut(Part(1)..=Part(9), Some(Heard { part: Part(1), samples: 16_000 }));
         assert_eq!(spoken(&ledger), [(Speaker::Agent, "one two"), (Speaker::Agent, "")]);
     }
 
@@ -192,8 +219,8 @@ mod tests {
             ledger.agent_began(&format!("a{part}"), Part(part), 0);
             ledger.agent_ended(Part(part), 1_000);
         }
-        ledger.cut(Part(1), Some(Heard { part: Part(2), samples: 4_000 }));
-        let heard: Vec<_> = ledger.turns().iter().map(|turn| turn.heard).collect();
+        ledger.cut(Part(1)..=Part(9), Some(Heard { part: Part(2), samples: 4_000 }));
+        let heard: Vec<_> = ledger.turns().map(|turn| turn.heard).collect();
         assert_eq!(heard, [Share::All, Share::Until { ms: 500 }]);
     }
 
@@ -201,10 +228,10 @@ mod tests {
     fn an_earlier_cut_is_not_undone_by_a_later_one() {
         let mut ledger = Ledger::default();
         ledger.agent_began("a1", Part(1), 0);
-        ledger.cut(Part(1), None);
+        ledger.cut(Part(1)..=Part(9), None);
         ledger.agent_began("a2", Part(2), 0);
-        ledger.cut(Part(2), Some(Heard { part: Part(2), samples: 80 }));
-        let heard: Vec<_> = ledger.turns().iter().map(|turn| turn.heard).collect();
+        ledger.cut(Part(2)..=Part(9), Some(Heard { part: Part(2), samples: 80 }));
+        let heard: Vec<_> = ledger.turns().map(|turn| turn.heard).collect();
         assert_eq!(heard, [Share::Until { ms: 0 }, Share::Until { ms: 10 }]);
     }
 
@@ -231,7 +258,33 @@ mod tests {
         let mut ledger = Ledger::default();
         (0..10_000).for_each(|n| ledger.caller_began(&format!("u{n}"), n));
         assert!(ledger.turns().len() <= TURNS_MAX);
-        assert_eq!(ledger.turns().last().unwrap().item, "u9999", "the latest are kept");
+        assert_eq!(ledger.last().unwrap().item, "u9999", "the latest are kept");
+    }
+
+    #[test]
+    fn what_is_heard_anew_is_retracted_and_what_broke_off_is_owed() {
+        let mut ledger = Ledger::default();
+        ledger.caller_began("u1", 0);
+        ledger.agent_began("a1", Part(1), 0);
+        ledger.agent_broke(Part(1), 700);
+        ledger.caller_began("u2", 0);
+        ledger.retract("u2");
+        ledger.retract("a1");
+        let kept: Vec<_> =
+            ledger.turns().map(|turn| (turn.item.as_str(), turn.complete, turn.audio_ms)).collect();
+        assert_eq!(kept, [("u1", true, 0), ("a1", false, 700)]);
+    }
+
+    #[test]
+    fn a_clone_is_not_changed_by_what_is_said_afterwards() {
+        let mut ledger = Ledger::default();
+        ledger.caller_began("u1", 0);
+        let before = ledger.clone();
+        ledger.said(Speaker::Caller, "u1", "Hello", 0);
+        assert_eq!(
+            (spoken(&before), spoken(&ledger)),
+            (vec![(Speaker::Caller, "")], vec![(Speaker::Caller, "Hello")])
+        );
     }
 
     #[test]
@@ -239,7 +292,7 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.caller_began("u1", 5);
         ledger.agent_began("a1", Part(1), 9);
-        ledger.cut(Part(1), Some(Heard { part: Part(1), samples: 80 }));
+        ledger.cut(Part(1)..=Part(9), Some(Heard { part: Part(1), samples: 80 }));
         let json = serde_json::to_string(&ledger).unwrap();
         assert_eq!(serde_json::from_str::<Ledger>(&json).unwrap(), ledger);
     }

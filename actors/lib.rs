@@ -31,12 +31,14 @@
 pub mod agent;
 pub mod call;
 pub mod engine;
+pub mod fallback;
 pub mod kit;
 pub mod ledger;
 pub mod leg;
 pub mod messages;
 pub mod mode;
 pub mod ports;
+pub mod record;
 pub mod switchboard;
 #[cfg(feature = "testing")]
 pub mod testing;

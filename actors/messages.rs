@@ -4,13 +4,17 @@
 //! Every fact carries the incarnation of the child that tells it, so that a late word of a replaced child is not
 //! taken for its successor's. Each is rare (a few per turn), so mailboxes without a bound are safe for them.
 
+use std::fmt;
+use std::time::Duration;
+
 use actix::Message;
 use tandem_media::frame::Frame;
 use tandem_media::playout::{Heard, MarkBooks, Part};
 use tandem_wire::openai::Usage;
 
+use crate::engine::Opening;
 use crate::kit::writer::Written;
-use crate::ledger::Speaker;
+use crate::ledger::{Ledger, Speaker};
 
 /// Which response audio belongs to. Bumped by the engine on every interruption; whatever is older is dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,8 +77,8 @@ pub enum LegFact {
     Cleared { heard: Option<Heard> },
     /// A key was pressed.
     Digit(char),
-    /// The leg is about to stop. Always the last fact.
-    Ended { end: LegEnd, account: LegAccount },
+    /// The leg is about to stop. Always the last fact. So much audio was sent and not yet heard.
+    Ended { end: LegEnd, unheard_ms: u64, account: LegAccount },
 }
 
 /// Why a leg ended.
@@ -90,6 +94,19 @@ pub enum LegEnd {
     HalfOpen,
     /// We hung up, as told.
     HungUp,
+}
+
+impl fmt::Display for LegEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("stopped"),
+            Self::Closed { code: Some(code) } => write!(f, "closed with {code}"),
+            Self::Closed { code: None } => f.write_str("closed"),
+            Self::Lost(why) => f.write_str(why),
+            Self::HalfOpen => f.write_str("half-open"),
+            Self::HungUp => f.write_str("hung up"),
+        }
+    }
 }
 
 /// The leg's side of the books.
@@ -134,8 +151,18 @@ pub enum EngineCommand {
     Interrupted { heard: Option<Heard> },
     /// Have the agent say something now: a farewell.
     Prompt(String),
+    /// Serve the call from now on; only for an engine that stands by.
+    TakeOver(Box<TakeOver>),
     /// Close the session in order. Answered by [`EngineFact::Ended`].
     Finish,
+}
+
+/// Where the conversation stands when an engine takes over from another that still works.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TakeOver {
+    pub ledger: Ledger,
+    pub generation: Generation,
+    pub opening: Opening,
 }
 
 // ---------------------------------------------------------------- engine -> call
@@ -159,14 +186,22 @@ pub enum EngineFact {
     ResponseBegan,
     /// The first audio of a part came; `prompted` when we have asked for this answer ourselves.
     AgentBegan { part: Part, item: String, prompted: bool },
+    /// The provider has made its response, or as much of it as it will.
+    ResponseEnded,
     /// All audio of a part came, or all that will.
     AgentEnded { part: Part, audio_ms: u64 },
+    /// So much audio of a part came before the engine failed; the rest is owed.
+    AgentBroke { part: Part, audio_ms: u64 },
     /// A transcript is complete.
     Said { who: Speaker, item: String, text: String },
     /// What a response cost, in the provider's own figures.
     Used(Usage),
     /// A truncation was sent: what the provider now believes was heard.
     Truncated { part: Part, audio_end_ms: u64 },
+    /// Nothing has come from the provider for so long, although it was asked whether it is there.
+    Doubted { silent_for: Duration },
+    /// It is there after all.
+    Trusted,
     /// The engine cannot go on. Followed by [`EngineFact::Ended`].
     Failed(EngineFailure),
     /// The engine is about to stop. Always the last fact.
@@ -203,6 +238,15 @@ pub enum FailureKind {
     SessionExpired,
     /// The provider reported an error it does not recover from.
     Provider,
+    /// An answer was due and did not come.
+    Stalled,
+}
+
+impl FailureKind {
+    /// Whether the caller has waited already to find out.
+    pub fn is_slow(self) -> bool {
+        matches!(self, Self::HandshakeTimeout | Self::HalfOpen | Self::Stalled)
+    }
 }
 
 /// The engine's side of the books.

@@ -14,6 +14,7 @@ use futures_util::{Sink, Stream};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::Speaker;
+use crate::record::CallRecord;
 
 /// One WebSocket, whichever side dialled it. The halves belong to one thread and to one actor.
 pub struct Socket {
@@ -180,6 +181,15 @@ impl ModelError {
             Self::Status { status, .. } => *status >= 500 || *status == 408,
         }
     }
+}
+
+/// Keeps the records of calls. One per process, shared by all threads.
+pub trait CallStore: Send + Sync {
+    /// Keeps the newest state of a call. Never waits: a store that has to hands it on, in order.
+    fn keep(&self, record: CallRecord);
+
+    /// The record of the call that the carrier names so, if it was ever kept.
+    fn find(&self, call_sid: &str) -> LocalBoxFuture<'static, Option<CallRecord>>;
 }
 
 /// Wall time, for records and expiry dates. Durations are measured with `tokio::time`, which tests can pause.

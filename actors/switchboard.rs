@@ -1,35 +1,33 @@
-//! The switchboard: which calls are live, whether another one is admitted, and what became of those that ended.
+//! The switchboard: which calls are live and where, and whether another one is admitted.
 //!
 //! - Owner: the program; one per process.
-//! - In: [`Admit`], [`Opened`], [`CallEnded`], exit notices of calls, [`WhatBecameOf`], [`Census`], [`Drain`].
+//! - In: [`Admit`], [`Opened`], [`CallEnded`], exit notices of calls, [`FindCall`], [`Census`], [`Drain`].
 //! - Out: [`EndCall`] to live calls when draining; finished calls' reports to whoever subscribed.
 //! - When full: it refuses further calls, in words.
 //! - When it dies: live calls go on; the process is no longer ready.
 //!
-//! It refuses to know anything about audio, and never stands between a call and its frames.
+//! It refuses to know anything about audio, and never stands between a call and its frames. What became of a call that is
+//! no longer live is in the store.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::thread::ThreadId;
 
 use actix::{Actor, ActorFutureExt, Addr, Context, Handler, Message, ResponseActFuture, WrapFuture};
 use tokio::sync::mpsc;
 
-use crate::call::decide::EndReason;
-use crate::call::{CallActor, CallEnded, CallEnding, CallReport, CallSetup, EndCall};
+use crate::call::{CallActor, CallEnded, CallReport, CallSetup, EndCall};
 use crate::kit::child;
 use crate::kit::exit::{Cause, Exited};
-use crate::ports::{CallId, Socket};
-
-/// Outcomes kept for carriers that ask what became of a call. They ask at once; 4,096 calls are minutes at any rate
-/// a node can bear, and under 1 MB.
-const OUTCOMES_MAX: usize = 4_096;
+use crate::ports::CallId;
 
 pub struct Switchboard {
     calls_max: usize,
-    live: HashMap<CallId, Live>,
+    /// By seat: a call that is handed over may have two for a moment.
+    live: HashMap<Seat, Live>,
+    seats_given: u64,
     /// Calls admitted but not yet opened.
-    admitted: usize,
-    outcomes: VecDeque<(Option<String>, Outcome)>,
+    admitted: HashMap<Seat, Option<String>>,
     draining: bool,
     drained: Vec<tokio::sync::oneshot::Sender<()>>,
     reports: Option<mpsc::UnboundedSender<Arc<CallReport>>>,
@@ -38,34 +36,42 @@ pub struct Switchboard {
 }
 
 struct Live {
-    call: Addr<CallActor>,
+    found: FoundCall,
     call_sid: Option<String>,
-    /// Why it ends, once that is decided.
-    ending: Option<EndReason>,
     reported: bool,
 }
 
-/// What became of a call.
+/// The place of one actor that serves a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Seat(u64);
+
+/// A live call, and the thread that it lives on: its sockets must come there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Live,
-    Ended(EndReason),
-    /// The call itself panicked.
-    Crashed,
+pub struct FoundCall {
+    pub id: CallId,
+    pub call: Addr<CallActor>,
+    pub thread: ThreadId,
 }
 
 /// Asks for a seat for one more call.
 #[derive(Clone, Debug, Message)]
-#[rtype(result = "Result<(), Refusal>")]
+#[rtype(result = "Result<Admission, Refusal>")]
 pub struct Admit {
     pub call_sid: Option<String>,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// A seat is kept until [`Opened`].
+    Seat(Seat),
+    /// The carrier has asked before, and the call lives: it is still one.
+    Live(FoundCall),
+    /// The carrier has just asked, and the call is about to live.
+    Opening,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// A webhook that was repeated yields two tickets; the call is still one.
-    #[error("the call has a stream already")]
-    AlreadyLive,
     #[error("all {0} seats are taken")]
     Full(usize),
     #[error("the switch is shutting down")]
@@ -76,16 +82,18 @@ pub enum Refusal {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Opened {
-    pub id: CallId,
+    pub seat: Seat,
     pub call_sid: Option<String>,
-    pub call: Addr<CallActor>,
+    pub found: FoundCall,
 }
 
-/// What became of the call that the carrier names so? Nothing when it was never heard of.
+/// Where does this call live, if it does?
 #[derive(Clone, Debug, Message)]
-#[rtype(result = "Option<Outcome>")]
-pub struct WhatBecameOf {
-    pub call_sid: String,
+#[rtype(result = "Option<FoundCall>")]
+pub enum FindCall {
+    ById(CallId),
+    /// By the carrier's id.
+    BySid(String),
 }
 
 #[derive(Clone, Copy, Debug, Message)]
@@ -112,8 +120,8 @@ impl Switchboard {
         Self {
             calls_max,
             live: HashMap::new(),
-            admitted: 0,
-            outcomes: VecDeque::new(),
+            seats_given: 0,
+            admitted: HashMap::new(),
             draining: false,
             drained: Vec::new(),
             reports,
@@ -122,11 +130,14 @@ impl Switchboard {
         }
     }
 
-    fn remember(&mut self, call_sid: Option<String>, outcome: Outcome) {
-        if self.outcomes.len() == OUTCOMES_MAX {
-            self.outcomes.pop_front();
-        }
-        self.outcomes.push_back((call_sid, outcome));
+    /// The latest, when a call has two seats for a moment.
+    fn find(&self, is_it: impl Fn(&Live) -> bool) -> Option<FoundCall> {
+        let found = self.live.iter().filter(|(_, live)| !live.reported && is_it(live));
+        found.max_by_key(|(seat, _)| **seat).map(|(_, live)| live.found.clone())
+    }
+
+    fn find_by_sid(&self, call_sid: &str) -> Option<FoundCall> {
+        self.find(|live| live.call_sid.as_deref() == Some(call_sid))
     }
 
     fn tell_when_drained(&mut self) {
@@ -138,12 +149,12 @@ impl Switchboard {
     }
 }
 
-/// Starts an admitted call on this thread, with the socket that its leg will own.
-pub fn open_call(setup: CallSetup, socket: Socket, switchboard: &Addr<Switchboard>) -> Addr<CallActor> {
-    let (id, call_sid) = (setup.id, setup.call_sid.clone());
-    let call =
-        child::spawn(switchboard.clone().recipient(), id, 0, |_| CallActor::new(setup, socket)).release();
-    switchboard.do_send(Opened { id, call_sid, call: call.clone() }); // one per admitted call, which is bounded
+/// Starts an admitted call on this thread. Its carrier's socket is still to come.
+pub fn open_call(setup: CallSetup, switchboard: &Addr<Switchboard>) -> Addr<CallActor> {
+    let (id, seat, call_sid) = (setup.id, setup.seat, setup.call_sid.clone());
+    let call = child::spawn(switchboard.clone().recipient(), seat, 0, |_| CallActor::new(setup)).release();
+    let found = FoundCall { id, call: call.clone(), thread: std::thread::current().id() };
+    switchboard.do_send(Opened { seat, call_sid, found }); // one per admitted call, which is bounded
     call
 }
 
@@ -152,42 +163,39 @@ impl Actor for Switchboard {
 }
 
 impl Handler<Admit> for Switchboard {
-    type Result = Result<(), Refusal>;
+    type Result = Result<Admission, Refusal>;
 
     fn handle(&mut self, Admit { call_sid }: Admit, _: &mut Self::Context) -> Self::Result {
+        if let Some(sid) = call_sid.as_deref() {
+            if let Some(found) = self.find_by_sid(sid) {
+                return Ok(Admission::Live(found));
+            }
+            if self.admitted.values().any(|admitted| admitted.as_deref() == Some(sid)) {
+                return Ok(Admission::Opening);
+            }
+        }
         if self.draining {
             return Err(Refusal::Draining);
         }
-        if call_sid.is_some() && self.live.values().any(|live| live.call_sid == call_sid && !live.reported) {
-            return Err(Refusal::AlreadyLive);
-        }
-        if self.live.len() + self.admitted >= self.calls_max {
+        if self.live.len() + self.admitted.len() >= self.calls_max {
             return Err(Refusal::Full(self.calls_max));
         }
-        self.admitted += 1;
-        Ok(())
+        self.seats_given += 1;
+        let seat = Seat(self.seats_given);
+        self.admitted.insert(seat, call_sid);
+        Ok(Admission::Seat(seat))
     }
 }
 
 impl Handler<Opened> for Switchboard {
     type Result = ();
 
-    fn handle(&mut self, Opened { id, call_sid, call }: Opened, _: &mut Self::Context) {
-        self.admitted = self.admitted.saturating_sub(1);
+    fn handle(&mut self, Opened { seat, call_sid, found }: Opened, _: &mut Self::Context) {
+        self.admitted.remove(&seat);
         if self.draining {
-            call.do_send(EndCall);
+            found.call.do_send(EndCall);
         }
-        self.live.insert(id, Live { call, call_sid, ending: None, reported: false });
-    }
-}
-
-impl Handler<CallEnding> for Switchboard {
-    type Result = ();
-
-    fn handle(&mut self, CallEnding { id, end }: CallEnding, _: &mut Self::Context) {
-        if let Some(live) = self.live.get_mut(&id) {
-            live.ending = Some(end);
-        }
+        self.live.insert(seat, Live { found, call_sid, reported: false });
     }
 }
 
@@ -203,41 +211,38 @@ impl Handler<CallEnded> for Switchboard {
             "call ended"
         );
         self.audit_failures += report.discrepancies.len() as u64;
-        if let Some(live) = self.live.get_mut(&report.id) {
+        if let Some(live) = self.live.get_mut(&report.seat) {
             live.reported = true;
         }
-        self.remember(report.call_sid.clone(), Outcome::Ended(report.end.clone()));
         if self.reports.as_ref().is_some_and(|reports| reports.send(report).is_err()) {
             self.reports = None;
         }
     }
 }
 
-impl Handler<Exited<CallId>> for Switchboard {
+impl Handler<Exited<Seat>> for Switchboard {
     type Result = ();
 
-    fn handle(&mut self, exited: Exited<CallId>, _: &mut Self::Context) {
+    fn handle(&mut self, exited: Exited<Seat>, _: &mut Self::Context) {
         let Some(live) = self.live.remove(&exited.role) else { return };
         if !live.reported {
             self.crashed += 1;
             if let Cause::Panicked(text) = &exited.cause {
-                tracing::error!(call_id = %exited.role, text, "call panicked");
+                tracing::error!(call_id = %live.found.id, text, "call panicked");
             }
-            self.remember(live.call_sid, Outcome::Crashed);
         }
         self.tell_when_drained();
     }
 }
 
-impl Handler<WhatBecameOf> for Switchboard {
-    type Result = Option<Outcome>;
+impl Handler<FindCall> for Switchboard {
+    type Result = Option<FoundCall>;
 
-    fn handle(&mut self, WhatBecameOf { call_sid }: WhatBecameOf, _: &mut Self::Context) -> Self::Result {
-        let is_it = |sid: &Option<String>| sid.as_deref() == Some(call_sid.as_str());
-        if let Some(live) = self.live.values().find(|live| is_it(&live.call_sid) && !live.reported) {
-            return Some(live.ending.clone().map_or(Outcome::Live, Outcome::Ended));
+    fn handle(&mut self, which: FindCall, _: &mut Self::Context) -> Self::Result {
+        match which {
+            FindCall::ById(id) => self.find(|live| live.found.id == id),
+            FindCall::BySid(call_sid) => self.find_by_sid(&call_sid),
         }
-        self.outcomes.iter().rev().find(|(sid, _)| is_it(sid)).map(|(_, outcome)| outcome.clone())
     }
 }
 
@@ -261,7 +266,7 @@ impl Handler<Drain> for Switchboard {
     fn handle(&mut self, _: Drain, _: &mut Self::Context) -> Self::Result {
         self.draining = true;
         for live in self.live.values() {
-            live.call.do_send(EndCall);
+            live.found.call.do_send(EndCall);
         }
         let (tx, rx) = tokio::sync::oneshot::channel();
         self.drained.push(tx);

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::call::phase::Phase;
+use crate::fallback::ladder::Rung;
 use crate::kit::policy::Intensity;
 use crate::messages::{EngineFailure, LegEnd};
 
@@ -57,15 +58,17 @@ impl Trouble {
     }
 }
 
-/// Why a call ended; what `/twilio/resume` and the call's record go by.
+/// Why a call's actor ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndReason {
     /// The caller hung up.
     CallerHungUp,
-    /// The carrier's socket is gone although nobody hung up. The caller may still be there.
+    /// The carrier's socket is gone although nobody hung up, and no other came for the call.
     CarrierLost(String),
-    /// No engine is left to talk to.
-    EngineLost(String),
+    /// The caller was answered, and never came to the media socket.
+    NoStream,
+    /// The conversation goes on, but not over this socket: the carrier asks what is next, and is told this rung.
+    HandedOver(Rung),
     /// The agent said goodbye because the call reached its length.
     LengthLimit,
     /// The agent said goodbye because the caller had long been silent.
@@ -79,11 +82,17 @@ impl EndReason {
         match self {
             Self::CallerHungUp => "caller_hung_up",
             Self::CarrierLost(_) => "carrier_lost",
-            Self::EngineLost(_) => "engine_lost",
+            Self::NoStream => "no_stream",
+            Self::HandedOver(_) => "handed_over",
             Self::LengthLimit => "length_limit",
             Self::CallerIdle => "caller_idle",
             Self::Shutdown => "shutdown",
         }
+    }
+
+    /// Whether the conversation is over for a caller who is still on the line.
+    pub fn is_by_us(&self) -> bool {
+        matches!(self, Self::LengthLimit | Self::CallerIdle | Self::Shutdown)
     }
 }
 
@@ -93,31 +102,39 @@ pub enum Decision {
     Expected,
     /// Spawn a successor in the same place.
     Replace,
+    /// The caller may come back over another socket: keep everything else as it is.
+    AwaitLeg(String),
     /// This engine is not coming back: the next rung of the ladder, for which the reason is given.
     NextRung(String),
     End(EndReason),
 }
 
-/// Decides. `permitted` says whether the intensity of the trouble's role allows one more replacement now.
-pub fn decide(phase: Phase, trouble: &Trouble, permitted: bool) -> Decision {
+/// Decides. `permitted` says whether the intensity of the trouble's role allows one more replacement now, `alternative`
+/// whether another engine could take over without the caller noticing more than a moment: then one that was slow to
+/// fail is not tried a second time while the caller waits.
+pub fn decide(phase: Phase, trouble: &Trouble, permitted: bool, alternative: bool) -> Decision {
     if phase == Phase::Ending {
         return Decision::Expected;
     }
     match trouble {
-        Trouble::LegEnded(end) => Decision::End(match end {
-            LegEnd::Stopped => EndReason::CallerHungUp,
-            LegEnd::Closed { code: Some(code) } => EndReason::CarrierLost(format!("closed with {code}")),
-            LegEnd::Closed { code: None } => EndReason::CarrierLost("closed".to_owned()),
-            LegEnd::Lost(why) => EndReason::CarrierLost(why.clone()),
-            LegEnd::HalfOpen => EndReason::CarrierLost("half-open".to_owned()),
-            LegEnd::HungUp => EndReason::Shutdown,
-        }),
-        Trouble::Died { role: Role::Leg, why } => Decision::End(EndReason::CarrierLost(why.clone())),
-        Trouble::EngineFailed(failure) if failure.retry && permitted => Decision::Replace,
+        Trouble::LegEnded(LegEnd::Stopped) => Decision::End(EndReason::CallerHungUp),
+        Trouble::LegEnded(LegEnd::HungUp) => Decision::End(EndReason::Shutdown),
+        Trouble::LegEnded(end) => lost(phase, end.to_string()),
+        Trouble::Died { role: Role::Leg, why } => lost(phase, why.clone()),
+        Trouble::EngineFailed(failure)
+            if failure.retry && permitted && !(alternative && failure.kind.is_slow()) =>
+        {
+            Decision::Replace
+        }
         Trouble::EngineFailed(failure) => Decision::NextRung(failure.detail.clone()),
         Trouble::Died { role: Role::Engine | Role::Transcoder, .. } if permitted => Decision::Replace,
         Trouble::Died { role: Role::Engine | Role::Transcoder, why } => Decision::NextRung(why.clone()),
     }
+}
+
+/// The carrier's socket is gone. A goodbye that was being said is not said again over another one.
+fn lost(phase: Phase, why: String) -> Decision {
+    if phase == Phase::Leaving { Decision::End(EndReason::CarrierLost(why)) } else { Decision::AwaitLeg(why) }
 }
 
 #[cfg(test)]
@@ -143,7 +160,7 @@ mod tests {
     fn in_an_ending_call_every_exit_is_expected() {
         for role in [Role::Leg, Role::Engine, Role::Transcoder] {
             for trouble in [died(role), failed(true), Trouble::LegEnded(LegEnd::HungUp)] {
-                assert_eq!(decide(Phase::Ending, &trouble, false), Decision::Expected);
+                assert_eq!(decide(Phase::Ending, &trouble, false, false), Decision::Expected);
             }
         }
     }
@@ -151,24 +168,25 @@ mod tests {
     #[test]
     fn a_caller_who_hangs_up_ends_the_call() {
         for phase in LIVE {
-            let decision = decide(phase, &Trouble::LegEnded(LegEnd::Stopped), false);
+            let decision = decide(phase, &Trouble::LegEnded(LegEnd::Stopped), false, false);
             assert_eq!(decision, Decision::End(EndReason::CallerHungUp));
         }
     }
 
     #[test]
-    fn a_leg_that_is_lost_or_dies_ends_the_call_as_lost_and_not_as_hung_up() {
+    fn a_leg_that_is_lost_or_dies_is_awaited_and_not_taken_for_a_caller_who_hung_up() {
         let troubles = [
             died(Role::Leg),
             Trouble::LegEnded(LegEnd::Lost("reset".to_owned())),
             Trouble::LegEnded(LegEnd::HalfOpen),
             Trouble::LegEnded(LegEnd::Closed { code: Some(1001) }),
         ];
-        for phase in LIVE {
-            for trouble in &troubles {
-                let decision = decide(phase, trouble, true);
-                assert!(matches!(decision, Decision::End(EndReason::CarrierLost(_))), "{decision:?}");
+        for trouble in &troubles {
+            for phase in [Phase::Connecting, Phase::Talking] {
+                assert!(matches!(decide(phase, trouble, true, false), Decision::AwaitLeg(_)));
             }
+            let goodbye = decide(Phase::Leaving, trouble, true, false);
+            assert!(matches!(goodbye, Decision::End(EndReason::CarrierLost(_))), "{goodbye:?}");
         }
     }
 
@@ -176,25 +194,36 @@ mod tests {
     fn an_engine_is_redialled_once_and_then_left_for_the_next_rung() {
         for phase in LIVE {
             for trouble in [died(Role::Engine), failed(true)] {
-                assert_eq!(decide(phase, &trouble, true), Decision::Replace);
-                assert!(matches!(decide(phase, &trouble, false), Decision::NextRung(_)));
+                assert_eq!(decide(phase, &trouble, true, true), Decision::Replace);
+                assert!(matches!(decide(phase, &trouble, false, true), Decision::NextRung(_)));
             }
         }
         assert_eq!(Role::Engine.intensity(), Intensity::new(1, Duration::from_secs(30)));
     }
 
     #[test]
+    fn an_engine_that_was_slow_to_fail_is_redialled_only_when_there_is_no_other() {
+        let kind = FailureKind::Stalled;
+        let stalled =
+            Trouble::EngineFailed(EngineFailure { kind, retry: true, detail: "stalled".to_owned() });
+        for phase in LIVE {
+            assert!(matches!(decide(phase, &stalled, true, true), Decision::NextRung(_)));
+            assert_eq!(decide(phase, &stalled, true, false), Decision::Replace);
+        }
+    }
+
+    #[test]
     fn an_engine_that_cannot_come_back_is_not_redialled() {
         for phase in LIVE {
-            assert!(matches!(decide(phase, &failed(false), true), Decision::NextRung(_)));
+            assert!(matches!(decide(phase, &failed(false), true, false), Decision::NextRung(_)));
         }
     }
 
     #[test]
     fn a_transcoder_is_replaced_at_once_until_it_dies_too_often() {
         for phase in LIVE {
-            assert_eq!(decide(phase, &died(Role::Transcoder), true), Decision::Replace);
-            assert!(matches!(decide(phase, &died(Role::Transcoder), false), Decision::NextRung(_)));
+            assert_eq!(decide(phase, &died(Role::Transcoder), true, true), Decision::Replace);
+            assert!(matches!(decide(phase, &died(Role::Transcoder), false, true), Decision::NextRung(_)));
         }
         assert_eq!(Role::Transcoder.intensity(), Intensity::new(3, Duration::from_secs(10)));
     }

@@ -1,62 +1,71 @@
 //! The call: the only parent of its tree. It owns the lanes, the children and the ledger.
 //!
-//! - Owner: the switchboard's watch; it lives on the thread that its carrier's socket arrived on.
-//! - In: [`FromLeg`], [`FromEngine`], exit notices, [`EndCall`].
-//! - Out: commands to its children, one [`CallEnded`] to the switchboard.
+//! - Owner: the switchboard's watch; it lives on the thread that answered the webhook, and its carrier's sockets come there.
+//! - In: [`LegArrived`], [`FromLeg`], [`FromEngine`], exit notices, [`EndCall`].
+//! - Out: commands to its children, its record to the store, one [`CallEnded`] to the switchboard.
 //! - When full: its mailbox sees a few facts per turn and nothing else; audio never passes here.
-//! - When it dies: its children are killed with it, and no other call notices.
+//! - When it dies: its children are killed with it, and no other call notices; its record stays.
 //!
-//! It refuses to decide what a failure means ([`mod@decide`]) and where a call is in its life ([`phase`]); it carries
-//! out what they answer.
+//! It refuses to decide what a failure means ([`mod@decide`]), where a call is in its life ([`phase`]), what a new engine
+//! must hear again ([`replay`]), how it opens ([`opening`]) and when silence is too long ([`silence`]); it carries out
+//! what they answer. Its hands are in two more files: [`wiring`] spawns, [`handover`] moves the call from one engine,
+//! mode or socket to the next.
 
 pub mod audit;
 pub mod decide;
+mod engine;
+mod handover;
+pub mod opening;
 pub mod phase;
+pub mod replay;
+pub mod silence;
 pub mod timeline;
+mod wiring;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient};
-use tandem_media::frame::{FRAME_MS, G711Frame, Pcm24Frame};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
+use send_wrapper::SendWrapper;
 use tandem_media::playout::{Heard, Part};
-use tandem_wire::openai::Dialect;
 use tokio::time::Instant;
 
 use crate::agent::Agent;
-use crate::engine::realtime::RealtimeSession;
-use crate::engine::{AudioChoice, Begin, EngineAudio, EngineWiring};
-use crate::kit::child::{self, Child};
+use crate::engine::{AudioChoice, Engines};
+use crate::fallback::ladder::{Ladder, Rung};
+use crate::fallback::{EngineFared, Fallback};
+use crate::kit::child::Child;
 use crate::kit::exit::{Cause, Exited};
-use crate::kit::lane::Lane;
+use crate::kit::lane::{Lane, StandBy};
 use crate::kit::policy::History;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Speaker};
 use crate::leg::twilio::TwilioStream;
-use crate::leg::twilio::stream::LegWiring;
 use crate::messages::{
-    AgentAudio, EngineCommand, EngineFact, FromEngine, FromLeg, Generation, LegCommand, LegFact, Tag,
+    EngineCommand, EngineFact, EngineFailure, FailureKind, FromEngine, FromLeg, Generation, LegCommand,
+    LegFact,
 };
-use crate::ports::{CallId, EngineDialer, Socket};
-use crate::transcoder::{Transcoder, TranscoderWiring};
+use crate::mode::Mode;
+use crate::ports::{CallId, CallStore, Socket};
+use crate::record::{CallRecord, CallState};
+use crate::switchboard::Seat;
+use crate::transcoder::Transcoder;
 use audit::{Discrepancy, LaneBooks, Sheet, audit};
 use decide::{Decision, EndReason, Role, Trouble, decide};
+use engine::Engine;
 use phase::{Phase, Turning};
+use replay::Unsettled;
+use silence::{Due, Step};
 use timeline::{Death, Timeline, What};
+use wiring::{Lanes, is_bridge};
 
-/// Attempts to get an engine ready that a caller may wait through: the first, and the one redial.
-const ENGINE_ATTEMPTS: u32 = 2;
+/// From the answered webhook to the carrier's socket. It usually takes a second; an engine that nobody comes for costs
+/// money.
+const LEG_MAX: Duration = Duration::from_secs(10);
 
-/// Caller audio that may wait beyond [`Limits::engine_ready_max`] of every attempt: for the redial itself, and for a
-/// socket that takes a backlog slowly.
-const CALLER_LANE_MARGIN: Duration = Duration::from_secs(4);
-
-/// Agent audio that may wait to be played: 5 minutes, i.e. 15,000 frames or 2.6 MB, at the engine's fastest a single
-/// answer of 4,096 tokens (205 s). An answer is usually some seconds, and nothing is allocated in advance.
-const AGENT_LANE_DEPTH: usize = 15_000;
-
-/// Caller audio between transcoder and engine: 2 s. What is more waits before the transcoder, at a sixth of the size.
-const WIDE_CALLER_LANE_DEPTH: usize = 100;
+/// From the loss of the carrier's socket to the next one: the carrier asks within a second, but finds out as late as
+/// its own timeouts.
+const LEG_BACK_MAX: Duration = Duration::from_secs(15);
 
 /// Children that have not finished after this are killed. Sockets linger for 2 s at most.
 const ENDING_MAX: Duration = Duration::from_secs(3);
@@ -64,14 +73,11 @@ const ENDING_MAX: Duration = Duration::from_secs(3);
 /// A goodbye that has not been played out after this is cut off. An answer that is being spoken comes before it.
 const FAREWELL_MAX: Duration = Duration::from_secs(25);
 
-/// How often the leg is told to look around: a third of what it counts as a stall.
+/// How often the leg is told to look around, a third of what it counts as a stall, and the call listens for silence.
 const LEG_LOOKS_EVERY: Duration = Duration::from_millis(250);
 
 /// How often the engine looks around, and limits are looked at. They are minutes; a second is exact enough.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// Parts of one engine's audio: a call cannot have more responses than this between two engines.
-const PARTS_PER_ENGINE: u32 = 1 << 16;
 
 /// How long a call may take in its stages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,37 +86,48 @@ pub struct Limits {
     /// A caller who says nothing for so long, while the agent is silent too, is said goodbye to.
     pub caller_idle_max: Duration,
     pub engine_ready_max: Duration,
+    /// How long an answer that is due may take, and how long a waiting caller hears nothing.
+    pub silence_max: Duration,
 }
 
 /// What a call is made of.
 pub struct CallSetup {
     pub id: CallId,
+    /// Given by the switchboard.
+    pub seat: Seat,
     /// The carrier's id of the call, when it told one.
     pub call_sid: Option<String>,
-    pub stream_sid: String,
+    pub from_opt: Option<String>,
+    pub to_opt: Option<String>,
     pub agent: Arc<Agent>,
     pub limits: Limits,
-    pub audio: AudioChoice,
-    pub dialect: Dialect,
-    pub dialer: Arc<dyn EngineDialer>,
-    pub ending: Recipient<CallEnding>,
+    /// The media mode that the call begins in.
+    pub mode: Mode,
+    pub ladder: Ladder,
+    /// Modes that failed in this call before.
+    pub failed: Vec<Mode>,
+    /// What was said before; empty for a new call.
+    pub ledger: Ledger,
+    pub engines: Arc<Engines>,
+    pub fallback: Addr<Fallback>,
+    pub store: Arc<dyn CallStore>,
     pub switchboard: Recipient<CallEnded>,
     pub started_at: jiff::Timestamp,
+}
+
+/// The carrier's socket of this call is there: its first, or another after that was lost. Sent on the call's own
+/// thread only, which is where both sockets and actors stay.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct LegArrived {
+    pub stream_sid: String,
+    pub socket: SendWrapper<Socket>,
 }
 
 /// Ends the call politely, from outside.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct EndCall;
-
-/// The end of the call is decided; its sockets are still being seen off. The carrier asks what became of it as soon as
-/// its stream ends, and must not be told before this.
-#[derive(Clone, Debug, Message)]
-#[rtype(result = "()")]
-pub struct CallEnding {
-    pub id: CallId,
-    pub end: EndReason,
-}
 
 /// The call's last word: everything that is known of it.
 #[derive(Clone, Debug, Message)]
@@ -120,12 +137,15 @@ pub struct CallEnded(pub Arc<CallReport>);
 #[derive(Clone, Debug)]
 pub struct CallReport {
     pub id: CallId,
+    pub seat: Seat,
     pub call_sid: Option<String>,
     pub started_at: jiff::Timestamp,
     /// From when the timeline and the ledger count, on the clock of this process.
     pub origin: Instant,
     pub length: Duration,
     pub end: EndReason,
+    /// The mode that served it last.
+    pub mode: Mode,
     pub ledger: Ledger,
     pub timeline: Timeline,
     pub sheet: Sheet,
@@ -136,18 +156,28 @@ pub struct CallReport {
 
 pub struct CallActor {
     setup: CallSetup,
-    /// Taken by the leg when the call starts.
-    socket: Option<Socket>,
     origin: Instant,
     phase: Phase,
+    mode: Mode,
+    /// Modes that have failed in this call.
+    failed: Vec<Mode>,
     lanes: Lanes,
     leg: Option<Child<TwilioStream>>,
-    engine: Option<Child<RealtimeSession>>,
+    /// No leg is there, and one is expected.
+    leg_awaited: Option<LegAwaited>,
+    engine: Option<Engine>,
+    engine_ready: Option<Instant>,
+    /// A second session that is to take over in a pause.
+    standby: Option<Standby>,
+    renew_again_at: Option<Instant>,
     transcoder: Option<Child<Transcoder>>,
-    /// Engines that have failed and are seeing their sockets off.
-    retired: Vec<Child<RealtimeSession>>,
+    /// Legs and engines that are seeing their sockets off.
+    retired_legs: Vec<Child<TwilioStream>>,
+    retired: Vec<Engine>,
     spawned: HashMap<Role, u32>,
     replaced: HashMap<Role, History>,
+    /// The format of every engine so far, by incarnation from 1.
+    formats: Vec<AudioChoice>,
     ledger: Ledger,
     timeline: Timeline,
     sheet: Sheet,
@@ -155,14 +185,41 @@ pub struct CallActor {
     /// Parts before this one were heard to their end, or cut off.
     first_open: Part,
     last_begun: Option<Part>,
+    /// Sounds of the call's own since the engine began, and the part behind which the last of them lies.
+    bridges: u32,
+    bridged_after: Option<Part>,
+    /// The last part that had begun when the caller cut in. What is said afterwards is not cut off.
+    cut_at: Option<Part>,
     /// Agent audio is on its way to the caller's ear.
     agent_speaking: bool,
+    /// The provider is making a response.
+    responding: bool,
     caller_speaking: bool,
     last_activity: Instant,
+    unsettled: Unsettled,
+    due: Option<Due>,
     farewell: Option<Farewell>,
+    handing_over: Option<HandingOver>,
     end: Option<EndReason>,
-    leg_said_why: bool,
     engine_failures: u32,
+}
+
+struct LegAwaited {
+    until: Instant,
+    /// Why the last one went; nothing when none has been there yet.
+    lost_opt: Option<String>,
+}
+
+struct Standby {
+    engine: Engine,
+    place: StandBy,
+    ready_opt: Option<Instant>,
+}
+
+/// The call leaves its socket for a rung that needs none, as soon as the caller has heard what was already said.
+struct HandingOver {
+    to: Rung,
+    until: Instant,
 }
 
 struct Farewell {
@@ -171,117 +228,50 @@ struct Farewell {
     part: Option<Part>,
 }
 
-/// The lanes of one call. The call keeps them all, so that a child can be replaced at either end of any.
-struct Lanes {
-    caller: Lane<G711Frame>,
-    agent: Lane<AgentAudio<u8, 160>>,
-    wide: Option<WideLanes>,
-}
-
-struct WideLanes {
-    caller: Lane<Pcm24Frame>,
-    agent: Lane<AgentAudio<i16, 480>>,
-}
-
 impl CallActor {
-    pub fn new(setup: CallSetup, socket: Socket) -> Self {
-        let wide = (setup.audio == AudioChoice::Pcm24).then(|| WideLanes {
-            caller: Lane::new(WIDE_CALLER_LANE_DEPTH),
-            // The transcoder empties it at once, but one message of a provider may hold a whole answer.
-            agent: Lane::new(AGENT_LANE_DEPTH),
-        });
-        let waiting_max = setup.limits.engine_ready_max * ENGINE_ATTEMPTS + CALLER_LANE_MARGIN;
-        // By default 2 x 8 s and 4 s, i.e. 1,000 frames or 162 KB, should it ever come to that.
-        let caller_lane_depth =
-            usize::try_from(waiting_max.as_millis()).unwrap_or(usize::MAX) / FRAME_MS as usize;
+    pub fn new(setup: CallSetup) -> Self {
+        let lanes = Lanes::new(&setup.limits);
+        lanes.caller.keep(Unsettled::default().kept_max());
+        let now = Instant::now();
         Self {
-            setup,
-            socket: Some(socket),
-            origin: Instant::now(),
+            origin: now,
             phase: Phase::Connecting,
-            lanes: Lanes { caller: Lane::new(caller_lane_depth), agent: Lane::new(AGENT_LANE_DEPTH), wide },
+            mode: setup.mode,
+            failed: setup.failed.clone(),
+            lanes,
             leg: None,
+            leg_awaited: Some(LegAwaited { until: now + LEG_MAX, lost_opt: None }),
             engine: None,
+            engine_ready: None,
+            standby: None,
+            renew_again_at: None,
             transcoder: None,
+            retired_legs: Vec::new(),
             retired: Vec::new(),
             spawned: HashMap::new(),
             replaced: HashMap::new(),
-            ledger: Ledger::default(),
+            formats: Vec::new(),
+            ledger: setup.ledger.clone(),
             timeline: Timeline::default(),
             sheet: Sheet::default(),
             generation: Generation::default(),
             first_open: Part(0),
             last_begun: None,
+            cut_at: None,
+            bridges: 0,
+            bridged_after: None,
             agent_speaking: false,
+            responding: false,
             caller_speaking: false,
-            last_activity: Instant::now(),
+            last_activity: now,
+            unsettled: Unsettled::default(),
+            due: None,
             farewell: None,
+            handing_over: None,
             end: None,
-            leg_said_why: false,
             engine_failures: 0,
+            setup,
         }
-    }
-
-    // ------------------------------------------------------------ the wiring, back to front
-
-    fn spawn_engine(&mut self, ctx: &mut Context<Self>) {
-        let incarnation = self.next_incarnation(Role::Engine);
-        let begin = Begin {
-            agent: Arc::clone(&self.setup.agent),
-            ledger: self.ledger.clone(),
-            generation: self.generation,
-            first_part: Part(incarnation * PARTS_PER_ENGINE),
-            ready_max: self.setup.limits.engine_ready_max,
-        };
-        let audio = match &self.lanes.wide {
-            None => {
-                EngineAudio::Pcmu { caller: self.lanes.caller.reader(), agent: self.lanes.agent.writer() }
-            }
-            Some(wide) => EngineAudio::Pcm24 { caller: wide.caller.reader(), agent: wide.agent.writer() },
-        };
-        let wiring = EngineWiring { audio, call: ctx.address().recipient(), incarnation };
-        let (dialer, dialect) = (Arc::clone(&self.setup.dialer), self.setup.dialect);
-        self.engine =
-            Some(child::spawn(ctx.address().recipient(), Role::Engine, incarnation, move |engine| {
-                RealtimeSession::attach(engine, begin, dialer, dialect, wiring)
-            }));
-        self.sheet.engines_spawned += 1;
-        self.note(What::EngineDialled);
-    }
-
-    fn spawn_transcoder(&mut self, ctx: &mut Context<Self>) {
-        let Some(wide) = &self.lanes.wide else { return };
-        let wiring = TranscoderWiring {
-            caller_in: self.lanes.caller.reader(),
-            caller_out: wide.caller.writer(),
-            agent_in: wide.agent.reader(),
-            agent_out: self.lanes.agent.writer(),
-        };
-        let incarnation = self.next_incarnation(Role::Transcoder);
-        let watcher = ctx.address().recipient();
-        self.transcoder = Some(child::spawn(watcher, Role::Transcoder, incarnation, |transcoder| {
-            Transcoder::attach(transcoder, wiring)
-        }));
-    }
-
-    fn spawn_leg(&mut self, socket: Socket, ctx: &mut Context<Self>) {
-        let incarnation = self.next_incarnation(Role::Leg);
-        let wiring = LegWiring {
-            caller: self.lanes.caller.writer(),
-            agent: self.lanes.agent.reader(),
-            call: ctx.address().recipient(),
-            incarnation,
-        };
-        let stream_sid = self.setup.stream_sid.clone();
-        self.leg = Some(child::spawn(ctx.address().recipient(), Role::Leg, incarnation, |leg| {
-            TwilioStream::attach(leg, stream_sid, socket, wiring)
-        }));
-    }
-
-    fn next_incarnation(&mut self, role: Role) -> u32 {
-        let spawned = self.spawned.entry(role).or_default();
-        *spawned += 1;
-        *spawned
     }
 
     // ------------------------------------------------------------ trouble
@@ -289,18 +279,17 @@ impl CallActor {
     fn trouble(&mut self, trouble: &Trouble, ctx: &mut Context<Self>) {
         let role = trouble.role();
         let now = Instant::now();
+        let alternative = self.setup.ladder.has_media_left(&self.failed, self.mode);
         let history = self.replaced.entry(role).or_default();
         let permitted = history.permits(role.intensity(), now);
-        match decide(self.phase, trouble, permitted) {
+        match decide(self.phase, trouble, permitted, alternative) {
             Decision::Expected => {}
             Decision::Replace => {
                 history.note(role.intensity(), now);
                 match role {
                     Role::Engine => {
-                        self.close_last_part();
-                        self.turn(Turning::EngineReplaced);
                         self.note(What::EngineReplaced);
-                        self.spawn_engine(ctx);
+                        self.succeed_engine(ctx);
                     }
                     Role::Transcoder => {
                         self.note(What::TranscoderReplaced);
@@ -309,21 +298,21 @@ impl CallActor {
                     Role::Leg => {} // its intensity permits none
                 }
             }
-            // There is no other rung yet: without an engine the call ends, politely.
-            Decision::NextRung(why) => self.finish(EndReason::EngineLost(why), ctx),
+            Decision::AwaitLeg(why) => self.await_leg(why),
+            Decision::NextRung(why) => self.ask_for_next_rung(why, ctx),
             Decision::End(reason) => self.finish(reason, ctx),
         }
     }
 
-    /// The engine is gone in mid-sentence: what came of it is played to its end, and nothing more of it is awaited.
-    fn close_last_part(&mut self) {
-        self.caller_speaking = false;
-        let Some(part) = self.last_begun else { return };
-        let tag = Tag { generation: self.generation, part };
-        match &self.lanes.wide {
-            None => self.lanes.agent.writer().insist(AgentAudio::EndOfPart(tag)),
-            Some(wide) => wide.agent.writer().insist(AgentAudio::EndOfPart(tag)),
-        }
+    /// The engine has failed, by its own word or because it does not answer.
+    fn engine_failed(&mut self, failure: EngineFailure, ctx: &mut Context<Self>) {
+        self.engine_failures += 1;
+        tracing::warn!(call_id = %self.setup.id, mode = %self.mode, kind = ?failure.kind, detail = failure.detail, "engine failed");
+        self.note(What::EngineFailed { why: failure.detail.as_str().into() });
+        // One per failure of a call: this cannot flood the fallback.
+        self.setup.fallback.do_send(EngineFared { mode: self.mode, failure_opt: Some(failure.kind) });
+        self.retired.extend(self.engine.take());
+        self.trouble(&Trouble::EngineFailed(failure), ctx);
     }
 
     // ------------------------------------------------------------ the end
@@ -338,7 +327,7 @@ impl CallActor {
         let instructions =
             format!("{}\n\nEnd the call now. {}", self.setup.agent.instructions, self.setup.agent.farewell);
         if let Some(engine) = &self.engine {
-            engine.addr.do_send(EngineCommand::Prompt(instructions));
+            engine.tell(EngineCommand::Prompt(instructions));
         }
         self.farewell = Some(Farewell { reason: reason.clone(), part: None });
         ctx.run_later(FAREWELL_MAX, move |call, ctx| call.finish(reason, ctx));
@@ -351,10 +340,14 @@ impl CallActor {
         }
         self.turn(Turning::EndDecided);
         self.note(What::Ended { reason: reason.name() });
-        self.setup.ending.do_send(CallEnding { id: self.setup.id, end: reason.clone() }); // before the leg hangs up
+        self.keep(match &reason {
+            EndReason::HandedOver(to) => CallState::HandedOver { to: *to, failed: self.failed.clone() },
+            other => CallState::Ended { reason: other.name().to_owned(), by_us: other.is_by_us() },
+        }); // before the leg hangs up: then the carrier asks what is next
         self.end = Some(reason);
+        self.retire_standby();
         if let Some(engine) = &self.engine {
-            engine.addr.do_send(EngineCommand::Finish);
+            engine.tell(EngineCommand::Finish);
         }
         if let Some(leg) = &self.leg {
             leg.addr.do_send(LegCommand::HangUp);
@@ -371,7 +364,7 @@ impl CallActor {
             engine.kill();
             self.sheet.killed += 1;
         }
-        if let Some(leg) = &self.leg {
+        for leg in self.leg.iter().chain(&self.retired_legs) {
             leg.kill();
             self.sheet.killed += 1;
         }
@@ -382,24 +375,26 @@ impl CallActor {
         let alone = self.leg.is_none()
             && self.engine.is_none()
             && self.transcoder.is_none()
-            && self.retired.is_empty();
+            && self.retired.is_empty()
+            && self.retired_legs.is_empty();
         let Some(end) = self.end.clone().filter(|_| alone) else { return };
         self.end = None;
         self.sheet.caller_lane = books(&self.lanes.caller);
         self.sheet.agent_lane = books(&self.lanes.agent);
-        self.sheet.wide_caller_lane = self.lanes.wide.as_ref().map(|wide| books(&wide.caller));
-        self.sheet.wide_agent_lane = self.lanes.wide.as_ref().map(|wide| books(&wide.agent));
+        self.close_wide_books();
         let discrepancies = audit(&self.sheet);
         if !discrepancies.is_empty() {
             tracing::error!(call_id = %self.setup.id, ?discrepancies, sheet = ?self.sheet, "books do not balance");
         }
         self.setup.switchboard.do_send(CallEnded(Arc::new(CallReport {
             id: self.setup.id,
+            seat: self.setup.seat,
             call_sid: self.setup.call_sid.clone(),
             started_at: self.setup.started_at,
             origin: self.origin,
             length: self.origin.elapsed(),
             end,
+            mode: self.mode,
             ledger: std::mem::take(&mut self.ledger),
             timeline: std::mem::take(&mut self.timeline),
             sheet: self.sheet.clone(),
@@ -413,9 +408,12 @@ impl CallActor {
 
     fn look(&mut self, ctx: &mut Context<Self>) {
         if let Some(engine) = &self.engine {
-            engine.addr.do_send(EngineCommand::Look);
+            engine.tell(EngineCommand::Look);
         }
-        if self.phase != Phase::Talking {
+        if let Some(standby) = &self.standby {
+            standby.engine.tell(EngineCommand::Look);
+        }
+        if self.phase != Phase::Talking || self.leg.is_none() {
             return;
         }
         if self.origin.elapsed() >= self.setup.limits.call_max {
@@ -425,6 +423,83 @@ impl CallActor {
             && self.last_activity.elapsed() >= self.setup.limits.caller_idle_max
         {
             self.farewell(EndReason::CallerIdle, ctx);
+        } else {
+            self.renew(ctx);
+        }
+    }
+
+    /// Looks for what must not take a second.
+    fn listen(&mut self, ctx: &mut Context<Self>) {
+        if let Some(leg) = &self.leg {
+            leg.addr.do_send(LegCommand::Look);
+        }
+        if self.phase == Phase::Ending {
+            return;
+        }
+        let now = Instant::now();
+        if let Some(awaited) = self.leg_awaited.take_if(|awaited| now >= awaited.until) {
+            let reason = awaited.lost_opt.map_or(EndReason::NoStream, EndReason::CarrierLost);
+            return self.finish(reason, ctx);
+        }
+        if let Some(to) = self
+            .handing_over
+            .as_ref()
+            .filter(|over| now >= over.until || !self.is_sounding())
+            .map(|over| over.to)
+        {
+            return self.finish(EndReason::HandedOver(to), ctx);
+        }
+        self.mind_silence(now, ctx);
+    }
+
+    /// Whether the caller hears the agent now, or is about to.
+    fn is_sounding(&self) -> bool {
+        self.leg.is_some() && (self.agent_speaking || self.lanes.agent.depth() > 0)
+    }
+
+    /// The caller waits for an answer: neither must that take too long, nor must he hear nothing meanwhile.
+    fn mind_silence(&mut self, now: Instant, ctx: &mut Context<Self>) {
+        if self.leg.is_none() || self.caller_speaking || self.phase == Phase::Leaving {
+            return;
+        }
+        let sounding = self.is_sounding();
+        let Some(due) = &mut self.due else { return };
+        if sounding {
+            due.sounded(now);
+        }
+        match due.step(now, self.setup.limits.silence_max) {
+            Step::Wait => {}
+            Step::Sound => self.bridge(),
+            Step::GiveUp => {
+                // While an engine is being dialled, or another rung asked for, that has its own bounds.
+                let Some(engine) = self.engine.as_ref().filter(|_| self.phase == Phase::Talking) else {
+                    return;
+                };
+                engine.tell(EngineCommand::Finish);
+                let detail = format!("no answer within {:?}", self.setup.limits.silence_max);
+                self.engine_failed(EngineFailure { kind: FailureKind::Stalled, retry: true, detail }, ctx);
+            }
+        }
+    }
+
+    /// Keeps the call's record where others find it.
+    fn keep(&self, state: CallState) {
+        let Some(call_sid) = self.setup.call_sid.clone() else { return }; // nobody could ask for it
+        self.setup.store.keep(CallRecord {
+            id: self.setup.id,
+            call_sid,
+            agent: self.setup.agent.name.clone(),
+            from_opt: self.setup.from_opt.clone(),
+            to_opt: self.setup.to_opt.clone(),
+            started_at: self.setup.started_at,
+            ledger: self.ledger.clone(),
+            state,
+        });
+    }
+
+    fn keep_live(&self) {
+        if self.phase != Phase::Ending {
+            self.keep(CallState::Live { mode: self.mode });
         }
     }
 
@@ -441,16 +516,20 @@ impl CallActor {
         u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn heard(&mut self, heard: Option<Heard>) {
-        self.ledger.cut(self.first_open, heard);
-        if let Some(last) = self.last_begun {
-            self.first_open = Part(last.0 + 1);
+    /// The caller cut in after hearing so much of the agent. Told to the engine in the same words.
+    fn heard(&mut self, heard: Option<Heard>) -> Option<Heard> {
+        let heard = heard.and_then(|heard| self.without_bridge(heard));
+        if let Some(last) = self.cut_at.take() {
+            self.ledger.cut(self.first_open..=last, heard);
+            self.first_open = self.first_open.max(Part(last.0 + 1));
         }
         if std::mem::take(&mut self.agent_speaking)
             && let Some(heard) = heard
         {
             self.note(What::Interrupted { part: heard.part.0, heard_ms: heard.ms() });
         }
+        self.keep_live();
+        heard
     }
 }
 
@@ -467,17 +546,21 @@ impl Actor for CallActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.spawn_engine(ctx);
-        self.spawn_transcoder(ctx);
-        if let Some(socket) = self.socket.take() {
-            self.spawn_leg(socket, ctx);
-        }
+        self.keep_live();
+        self.begin(ctx);
         ctx.run_interval(LOOK_EVERY, Self::look);
-        ctx.run_interval(LEG_LOOKS_EVERY, |call, _| {
-            if let Some(leg) = &call.leg {
-                leg.addr.do_send(LegCommand::Look);
-            }
-        });
+        ctx.run_interval(LEG_LOOKS_EVERY, Self::listen);
+    }
+}
+
+impl Handler<LegArrived> for CallActor {
+    type Result = ();
+
+    fn handle(&mut self, LegArrived { stream_sid, socket }: LegArrived, ctx: &mut Self::Context) {
+        if self.phase == Phase::Ending {
+            return; // dropped: its carrier asks what is next, and is told
+        }
+        self.receive_leg(stream_sid, socket.take(), ctx);
     }
 }
 
@@ -485,14 +568,19 @@ impl Handler<FromLeg> for CallActor {
     type Result = ();
 
     fn handle(&mut self, FromLeg { incarnation, fact }: FromLeg, ctx: &mut Self::Context) {
+        if let LegFact::Ended { account, .. } = &fact {
+            self.sheet.legs.push(*account);
+        }
         if self.leg.as_ref().is_none_or(|leg| leg.incarnation != incarnation) {
             return;
         }
         match fact {
+            LegFact::FirstOnWire(part) if is_bridge(part) => self.note(What::Bridged),
             LegFact::FirstOnWire(part) => {
                 self.agent_speaking = true;
                 self.note(What::FirstOnWire { part: part.0 });
             }
+            LegFact::PlayedOut(part) if is_bridge(part) => {}
             LegFact::PlayedOut(part) => {
                 self.note(What::PlayedOut { part: part.0 });
                 self.last_activity = Instant::now();
@@ -505,18 +593,18 @@ impl Handler<FromLeg> for CallActor {
                 }
             }
             LegFact::Cleared { heard } => {
-                self.heard(heard);
+                let heard = self.heard(heard);
                 if let Some(engine) = &self.engine {
-                    engine.addr.do_send(EngineCommand::Interrupted { heard });
+                    engine.tell(EngineCommand::Interrupted { heard });
                 }
             }
             LegFact::Digit(digit) => {
                 self.last_activity = Instant::now();
                 self.note(What::Digit { digit });
             }
-            LegFact::Ended { end, account } => {
-                self.leg_said_why = true;
-                self.sheet.leg = Some(account);
+            LegFact::Ended { end, unheard_ms, .. } => {
+                self.retired_legs.extend(self.leg.take());
+                self.put_back(unheard_ms);
                 self.trouble(&Trouble::LegEnded(end), ctx);
             }
         }
@@ -527,38 +615,75 @@ impl Handler<FromEngine> for CallActor {
     type Result = ();
 
     fn handle(&mut self, FromEngine { incarnation, fact }: FromEngine, ctx: &mut Self::Context) {
-        if let EngineFact::Ended { account } = fact {
-            self.sheet.engines.push(account);
-            return;
+        let serving = self.engine.as_ref().is_some_and(|engine| engine.incarnation() == incarnation);
+        match fact {
+            EngineFact::Ended { account } => {
+                let format = self.formats[incarnation as usize - 1];
+                self.sheet.engines.push((format, account));
+            }
+            fact if serving => self.on_engine(fact, ctx),
+            // A transcript may come after its engine was relieved; the words are the caller's all the same.
+            EngineFact::Said { who, item, text } if self.ledger.knows(who, &item) => {
+                let at_ms = self.now_ms();
+                self.ledger.said(who, &item, &text, at_ms);
+            }
+            fact => self.on_standby(incarnation, &fact),
         }
-        if self.engine.as_ref().is_none_or(|engine| engine.incarnation != incarnation) {
-            return;
-        }
+    }
+}
+
+impl CallActor {
+    fn on_engine(&mut self, fact: EngineFact, ctx: &mut Context<Self>) {
         match fact {
             EngineFact::Ready { session } => {
-                tracing::info!(call_id = %self.setup.id, session, "engine ready");
-                self.last_activity = Instant::now();
+                tracing::info!(call_id = %self.setup.id, mode = %self.mode, session, "engine ready");
+                let now = Instant::now();
+                self.setup.fallback.do_send(EngineFared { mode: self.mode, failure_opt: None }); // one per engine
+                self.engine_ready = Some(now);
+                self.last_activity = now;
+                if let Some(due) = &mut self.due {
+                    due.owed_by_another(now);
+                }
                 self.turn(Turning::EngineReady);
                 self.note(What::EngineReady);
             }
             EngineFact::CallerSpeaking { generation, item } => {
                 self.generation = generation;
+                self.cut_at = self.last_begun;
                 self.caller_speaking = true;
+                self.due = None;
                 self.last_activity = Instant::now();
+                self.unsettled.caller_began(&item, self.lanes.caller.books().taken);
+                self.lanes.caller.keep(self.unsettled.kept_max());
                 self.note(What::CallerSpeaking);
                 let at_ms = self.now_ms();
                 self.ledger.caller_began(&item, at_ms);
                 if let Some(leg) = &self.leg {
                     leg.addr.do_send(LegCommand::Clear(generation));
+                } else {
+                    self.agent_reader().clear(|item| item.tag().generation < generation);
                 }
             }
             EngineFact::CallerSilent { .. } => {
+                let now = Instant::now();
                 self.caller_speaking = false;
-                self.last_activity = Instant::now();
+                self.last_activity = now;
+                self.due = Some(Due::since(now));
+                self.unsettled.caller_fell_silent(self.lanes.caller.books().taken);
                 self.note(What::CallerSilent);
             }
-            EngineFact::ResponseBegan => self.note(What::ResponseBegan),
+            EngineFact::ResponseBegan => {
+                self.responding = true;
+                self.note(What::ResponseBegan);
+            }
+            EngineFact::ResponseEnded => {
+                self.responding = false;
+                self.answered_with_nothing(ctx);
+            }
             EngineFact::AgentBegan { part, item, prompted } => {
+                self.due = None;
+                self.unsettled.answered();
+                self.lanes.caller.keep(self.unsettled.kept_max());
                 self.last_begun = Some(part);
                 self.note(What::AgentBegan { part: part.0 });
                 let at_ms = self.now_ms();
@@ -567,10 +692,19 @@ impl Handler<FromEngine> for CallActor {
                     farewell.part.get_or_insert(part);
                 }
             }
-            EngineFact::AgentEnded { part, audio_ms } => self.ledger.agent_ended(part, audio_ms),
+            EngineFact::AgentEnded { part, audio_ms } => {
+                self.ledger.agent_ended(part, audio_ms);
+                self.keep_live();
+            }
+            EngineFact::AgentBroke { part, audio_ms } => self.ledger.agent_broke(part, audio_ms),
             EngineFact::Said { who, item, text } => {
+                if who == Speaker::Caller {
+                    self.unsettled.transcribed(&item);
+                    self.lanes.caller.keep(self.unsettled.kept_max());
+                }
                 let at_ms = self.now_ms();
                 self.ledger.said(who, &item, &text, at_ms);
+                self.keep_live();
             }
             EngineFact::Used(usage) => {
                 tracing::debug!(call_id = %self.setup.id, tokens = usage.total_tokens, "response used");
@@ -578,14 +712,31 @@ impl Handler<FromEngine> for CallActor {
             EngineFact::Truncated { part, audio_end_ms } => {
                 self.note(What::Truncated { part: part.0, audio_end_ms });
             }
-            EngineFact::Failed(failure) => {
-                self.engine_failures += 1;
-                tracing::warn!(call_id = %self.setup.id, kind = ?failure.kind, detail = failure.detail, "engine failed");
-                self.note(What::EngineFailed { why: failure.detail.as_str().into() });
-                self.retired.extend(self.engine.take());
-                self.trouble(&Trouble::EngineFailed(failure), ctx);
+            EngineFact::Doubted { silent_for } => {
+                self.unsettled.doubted(self.lanes.caller.books().taken, silent_for);
+                self.lanes.caller.keep(self.unsettled.kept_max());
             }
-            EngineFact::Ended { .. } => {} // taken above, also from engines that are no longer ours
+            EngineFact::Trusted => {
+                self.unsettled.trusted();
+                self.lanes.caller.keep(self.unsettled.kept_max());
+            }
+            EngineFact::Failed(failure) => self.engine_failed(failure, ctx),
+            EngineFact::Ended { .. } => {} // taken by the handler, from whichever engine
+        }
+    }
+
+    /// A response without a sound is no answer: it is asked for once more.
+    fn answered_with_nothing(&mut self, ctx: &mut Context<Self>) {
+        let Some(due) = self.due.as_mut().filter(|_| self.phase == Phase::Talking) else { return };
+        let Some(engine) = &self.engine else { return };
+        if due.ask_again(Instant::now()) {
+            if let Some(instructions) = crate::engine::Opening::GoOn.instructions(&self.setup.agent) {
+                engine.tell(EngineCommand::Prompt(instructions));
+            }
+        } else {
+            engine.tell(EngineCommand::Finish);
+            let detail = "two answers in a row without a sound".to_owned();
+            self.engine_failed(EngineFailure { kind: FailureKind::Stalled, retry: true, detail }, ctx);
         }
     }
 }
@@ -594,12 +745,16 @@ impl Handler<Exited<Role>> for CallActor {
     type Result = ();
 
     fn handle(&mut self, exited: Exited<Role>, ctx: &mut Self::Context) {
-        // A child that said why has been dealt with: an engine was retired then, a leg ended the call.
+        // A child that said why has been dealt with: it was retired then.
         let unexplained = match exited.role {
-            Role::Leg => leave(&mut self.leg, exited.incarnation) && !self.leg_said_why,
+            Role::Leg => {
+                self.retired_legs.retain(|leg| leg.incarnation != exited.incarnation);
+                leave(&mut self.leg, exited.incarnation)
+            }
             Role::Engine => {
-                self.retired.retain(|engine| engine.incarnation != exited.incarnation);
-                leave(&mut self.engine, exited.incarnation)
+                self.retired.retain(|engine| engine.incarnation() != exited.incarnation);
+                self.standby.take_if(|standby| standby.engine.incarnation() == exited.incarnation);
+                self.engine.take_if(|engine| engine.incarnation() == exited.incarnation).is_some()
             }
             Role::Transcoder => leave(&mut self.transcoder, exited.incarnation),
         };
@@ -644,7 +799,7 @@ impl CallActor {
         }
         match role {
             Role::Leg => strike(self.leg.as_ref(), how),
-            Role::Engine => strike(self.engine.as_ref(), how),
+            Role::Engine => self.engine.iter().for_each(|engine| engine.sabotage(how)),
             Role::Transcoder => strike(self.transcoder.as_ref(), how),
         }
     }

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use crate::fallback::ladder::Rung;
+use crate::mode::Mode;
+
 /// Events kept per call, the latest ones. A turn makes about eight; 512 hold 64 turns, i.e. some five minutes of talk, in
 /// 16 KB of the 100 KB that a call may take. Earlier ones are counted, not kept.
 const EVENTS_MAX: usize = 512;
@@ -66,6 +69,26 @@ pub enum What {
         why: Box<str>,
     },
     EngineReplaced,
+    /// Another kind of engine serves the call from here on.
+    ModeSwitched {
+        from: Mode,
+        to: Rung,
+        why: Box<str>,
+    },
+    /// So much of the caller's audio was put back, to be heard by the new engine.
+    Replayed {
+        ms: u64,
+    },
+    /// The caller heard the sound that says somebody is there.
+    Bridged,
+    /// A second session took over in a pause, before the first one's limit.
+    EngineRenewed,
+    /// The caller's socket is there.
+    LegArrived,
+    /// It is gone; the caller may come back over another.
+    LegLost {
+        why: Box<str>,
+    },
     TranscoderReplaced,
     FarewellBegan {
         reason: &'static str,

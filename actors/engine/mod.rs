@@ -15,22 +15,56 @@ use std::time::Duration;
 use actix::Recipient;
 use tandem_media::frame::{G711Frame, Pcm24Frame};
 use tandem_media::playout::Part;
+use tandem_wire::openai::Dialect;
 
 use crate::agent::Agent;
 use crate::kit::lane::{LaneReader, LaneWriter};
 use crate::ledger::Ledger;
 use crate::messages::{AgentAudio, FromEngine, Generation};
+use crate::mode::Mode;
+use crate::ports::EngineDialer;
 
 /// What an engine is told when it begins.
 pub struct Begin {
     pub agent: Arc<Agent>,
     /// What was said before, when this engine takes over from another; empty for a new call.
     pub ledger: Ledger,
+    pub opening: Opening,
     /// Generations and parts are numbered on from here, so that no number is used twice in a call.
     pub generation: Generation,
     pub first_part: Part,
     /// Not ready after this is failed.
     pub ready_max: Duration,
+}
+
+/// What an engine does when it is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// Open the call with the agent's greeting.
+    Greet,
+    /// Go on where the conversation stopped.
+    GoOn,
+    /// Leave the word to the caller.
+    Listen,
+    /// Wait for [`TakeOver`](crate::messages::TakeOver): another engine still serves the call.
+    StandBy,
+}
+
+impl Opening {
+    /// What a model is told to say, in addition to who it is. Nothing when it is to be silent.
+    pub fn instructions(self, agent: &Agent) -> Option<String> {
+        let what = match self {
+            Self::Greet if agent.greeting.is_empty() => return None,
+            Self::Greet => format!("Open the call now. {}", agent.greeting),
+            Self::GoOn => {
+                "The line was interrupted for a moment. Go on exactly where the conversation stopped: do not \
+                           greet, do not apologise, and repeat nothing that you have said."
+                    .to_owned()
+            }
+            Self::Listen | Self::StandBy => return None,
+        };
+        Some(format!("{}\n\n{what}", agent.instructions))
+    }
 }
 
 /// Edges that an engine is born with.
@@ -46,6 +80,41 @@ pub enum EngineAudio {
     Pcmu { caller: LaneReader<G711Frame>, agent: LaneWriter<AgentAudio<u8, 160>> },
     /// PCM16 at 24 kHz; a transcoder sits between.
     Pcm24 { caller: LaneReader<Pcm24Frame>, agent: LaneWriter<AgentAudio<i16, 480>> },
+}
+
+/// The engines of this process that a call's audio can go to: how each is reached. A mode that is not here is not
+/// configured.
+#[derive(Default)]
+pub struct Engines {
+    pub realtime: Option<RealtimeLine>,
+}
+
+/// How realtime sessions are reached.
+pub struct RealtimeLine {
+    pub dialer: Arc<dyn EngineDialer>,
+    pub dialect: Dialect,
+    pub audio: AudioChoice,
+    /// The provider ends a session after this.
+    pub session_max: Duration,
+}
+
+impl Engines {
+    pub fn modes(&self) -> Vec<Mode> {
+        self.realtime.iter().map(|_| Mode::Realtime).collect()
+    }
+
+    /// The format that engines of this mode speak.
+    pub fn audio(&self, mode: Mode) -> AudioChoice {
+        match (mode, &self.realtime) {
+            (Mode::Realtime, Some(line)) => line.audio,
+            _ => AudioChoice::Pcmu,
+        }
+    }
+
+    /// How long a session of this mode may last, if there is a limit.
+    pub fn session_max(&self, mode: Mode) -> Option<Duration> {
+        self.realtime.as_ref().filter(|_| mode == Mode::Realtime).map(|line| line.session_max)
+    }
 }
 
 /// Which of the two an engine is to speak.

@@ -19,10 +19,12 @@ use futures_util::Stream;
 /// allocates, a backlog of seconds does not stay allocated.
 const SLOTS_KEPT: usize = 32;
 
-/// What went through a lane, in items. `offered` = `taken` + `refused` + `cleared` + what is still inside.
+/// What went through a lane, in items. `offered` + `rewound` = `taken` + `refused` + `cleared` + what is still inside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Books {
     pub offered: u64,
+    /// Taken once, and put back for the next reader.
+    pub rewound: u64,
     pub taken: u64,
     /// Turned away because the lane was full.
     pub refused: u64,
@@ -40,26 +42,46 @@ pub struct LaneWriter<T> {
     inner: Rc<RefCell<Inner<T>>>,
 }
 
-/// The reading end: a stream that yields once whenever there is something to take. Ends when a later reader
-/// has been handed out.
+/// The reading end: a stream that yields once whenever there is something to take. Silent while it stands by; ends when
+/// a later reader reads.
 pub struct LaneReader<T> {
     inner: Rc<RefCell<Inner<T>>>,
     epoch: u32,
 }
 
+/// Names a reading end that stands by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StandBy(u32);
+
 struct Inner<T> {
     queue: VecDeque<T>,
     depth_max: usize,
+    /// Items taken last, for a successor who must hear them again.
+    kept: VecDeque<T>,
+    kept_max: usize,
     books: Books,
+    /// Of the end that reads now.
     epoch: u32,
+    /// Of the end handed out last.
+    issued: u32,
     waker: Option<Waker>,
+    standby_waker: Option<Waker>,
 }
 
 impl<T> Lane<T> {
     /// `depth_max` is the bound for [`LaneWriter::offer`], in items; nothing is allocated for it in advance.
     pub fn new(depth_max: usize) -> Self {
-        let inner =
-            Inner { queue: VecDeque::new(), depth_max, books: Books::default(), epoch: 0, waker: None };
+        let inner = Inner {
+            queue: VecDeque::new(),
+            depth_max,
+            kept: VecDeque::new(),
+            kept_max: 0,
+            books: Books::default(),
+            epoch: 0,
+            issued: 0,
+            waker: None,
+            standby_waker: None,
+        };
         Self { inner: Rc::new(RefCell::new(inner)) }
     }
 
@@ -69,12 +91,54 @@ impl<T> Lane<T> {
 
     /// Hands out the reading end; an earlier one ends at its next poll and takes nothing any more.
     pub fn reader(&self) -> LaneReader<T> {
+        let (reader, standby) = self.standby_reader();
+        self.activate(standby);
+        reader
+    }
+
+    /// Hands out a reading end that takes nothing until it is activated.
+    pub fn standby_reader(&self) -> (LaneReader<T>, StandBy) {
         let mut inner = self.inner.borrow_mut();
-        inner.epoch += 1;
-        let epoch = inner.epoch;
-        inner.wake();
+        inner.issued += 1;
+        let epoch = inner.issued;
         drop(inner);
-        LaneReader { inner: Rc::clone(&self.inner), epoch }
+        (LaneReader { inner: Rc::clone(&self.inner), epoch }, StandBy(epoch))
+    }
+
+    /// From now on this end reads, unless a later one does already. Earlier ones end.
+    pub fn activate(&self, standby: StandBy) {
+        let mut inner = self.inner.borrow_mut();
+        inner.epoch = inner.epoch.max(standby.0);
+        inner.wake();
+        if let Some(waker) = inner.standby_waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Keeps so many of the items taken last, from now on. What is kept beyond is forgotten.
+    pub fn keep(&self, kept_max: usize) {
+        let mut inner = self.inner.borrow_mut();
+        inner.kept_max = kept_max;
+        let surplus = inner.kept.len().saturating_sub(kept_max);
+        inner.kept.drain(..surplus);
+        if inner.kept.capacity() > 2 * kept_max.max(SLOTS_KEPT) {
+            inner.kept.shrink_to(kept_max);
+        }
+    }
+
+    /// Puts kept items back in front of the lane, latest first, as long as `wanted` says so. Returns how many. A lane
+    /// may grow beyond its depth by as many as it keeps.
+    pub fn rewind(&self, mut wanted: impl FnMut(&T) -> bool) -> usize {
+        let mut inner = self.inner.borrow_mut();
+        let mut rewound = 0;
+        while inner.kept.back().is_some_and(&mut wanted) {
+            let Some(item) = inner.kept.pop_back() else { break };
+            inner.queue.push_front(item);
+            rewound += 1;
+        }
+        inner.books.rewound += rewound as u64;
+        inner.wake();
+        rewound
     }
 
     pub fn books(&self) -> Books {
@@ -121,8 +185,8 @@ impl<T> Clone for LaneWriter<T> {
     }
 }
 
-impl<T> LaneReader<T> {
-    /// The next item, unless a later reader has taken over.
+impl<T: Copy> LaneReader<T> {
+    /// The next item, if this is the end that reads now.
     pub fn take(&self) -> Option<T> {
         let mut inner = self.inner.borrow_mut();
         if inner.epoch != self.epoch {
@@ -130,13 +194,24 @@ impl<T> LaneReader<T> {
         }
         let item = inner.queue.pop_front()?;
         inner.books.taken += 1;
+        if inner.kept_max > 0 {
+            inner.retain(item);
+        }
         if inner.queue.is_empty() && inner.queue.capacity() > SLOTS_KEPT {
             inner.queue = VecDeque::new();
         }
         Some(item)
     }
 
-    /// Throws away what `unwanted` picks, and says how many items that were.
+    /// A copy of the next item, which stays in the lane.
+    pub fn peek(&self) -> Option<T> {
+        let inner = self.inner.borrow();
+        if inner.epoch == self.epoch { inner.queue.front().copied() } else { None }
+    }
+}
+
+impl<T> LaneReader<T> {
+    /// Throws away what `unwanted` picks, and says how many items that were. What was kept is not asked for.
     pub fn clear(&self, mut unwanted: impl FnMut(&T) -> bool) -> usize {
         let mut inner = self.inner.borrow_mut();
         if inner.epoch != self.epoch {
@@ -152,14 +227,6 @@ impl<T> LaneReader<T> {
     /// Items waiting.
     pub fn depth(&self) -> usize {
         self.inner.borrow().queue.len()
-    }
-}
-
-impl<T: Copy> LaneReader<T> {
-    /// A copy of the next item, which stays in the lane.
-    pub fn peek(&self) -> Option<T> {
-        let inner = self.inner.borrow();
-        if inner.epoch == self.epoch { inner.queue.front().copied() } else { None }
     }
 }
 
@@ -192,10 +259,14 @@ impl<T> Stream for LaneArrivals<T> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<LaneReady>> {
         let mut inner = self.reader.inner.borrow_mut();
-        if inner.epoch != self.reader.epoch {
+        if inner.epoch > self.reader.epoch {
             return Poll::Ready(None);
         }
-        let accepted = inner.books.offered - inner.books.refused;
+        if inner.epoch < self.reader.epoch {
+            inner.standby_waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let accepted = inner.books.offered - inner.books.refused + inner.books.rewound;
         let news = !inner.queue.is_empty() && accepted != self.seen;
         if !news && !inner.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             inner.waker = Some(cx.waker().clone());
@@ -211,6 +282,16 @@ impl<T> Stream for LaneArrivals<T> {
 }
 
 impl<T> Inner<T> {
+    fn retain(&mut self, item: T) {
+        if self.kept.len() >= self.kept_max {
+            self.kept.pop_front();
+        } else if self.kept.len() == self.kept.capacity() {
+            // In one step, and no more than is needed: a deque that doubles would take half as much again.
+            self.kept.reserve_exact(self.kept_max - self.kept.len());
+        }
+        self.kept.push_back(item);
+    }
+
     fn push(&mut self, item: T) {
         self.queue.push_back(item);
         self.wake();
@@ -229,8 +310,8 @@ mod tests {
     use futures_util::{FutureExt, StreamExt};
 
     fn balance<T>(lane: &Lane<T>) {
-        let Books { offered, taken, refused, cleared } = lane.books();
-        assert_eq!(offered, taken + refused + cleared + lane.depth() as u64);
+        let Books { offered, rewound, taken, refused, cleared } = lane.books();
+        assert_eq!(offered + rewound, taken + refused + cleared + lane.depth() as u64);
     }
 
     #[test]
@@ -301,6 +382,87 @@ mod tests {
         assert_eq!(old.next().now_or_never(), None);
         let _successor = lane.reader();
         assert_eq!(old.next().await, None);
+    }
+
+    fn all<T: Copy>(reader: &LaneReader<T>) -> Vec<T> {
+        std::iter::from_fn(|| reader.take()).collect()
+    }
+
+    #[test]
+    fn a_successor_hears_again_what_was_kept_and_then_what_waits() {
+        let lane = Lane::new(8);
+        lane.keep(3);
+        let (writer, first) = (lane.writer(), lane.reader());
+        (0..6).for_each(|n| writer.offer(n).unwrap());
+        (0..5).for_each(|_| assert!(first.take().is_some()));
+        let second = lane.reader();
+        assert_eq!(lane.rewind(|_| true), 3, "no more than is kept");
+        assert_eq!(all(&second), [2, 3, 4, 5]);
+        balance(&lane);
+    }
+
+    #[test]
+    fn a_rewind_stops_where_it_is_told_to() {
+        let lane = Lane::new(8);
+        lane.keep(8);
+        let reader = lane.reader();
+        (0..6).for_each(|n| lane.writer().offer(n).unwrap());
+        all(&reader);
+        assert_eq!(lane.rewind(|n| *n >= 4), 2);
+        assert_eq!(all(&reader), [4, 5]);
+        assert_eq!(lane.rewind(|n| *n >= 2), 4, "what was heard again is kept again");
+        balance(&lane);
+    }
+
+    #[test]
+    fn what_is_no_longer_kept_is_forgotten() {
+        let lane = Lane::new(8);
+        lane.keep(8);
+        let reader = lane.reader();
+        (0..6).for_each(|n| lane.writer().offer(n).unwrap());
+        all(&reader);
+        lane.keep(2);
+        assert_eq!(lane.rewind(|_| true), 2);
+        assert_eq!(all(&reader), [4, 5]);
+    }
+
+    #[test]
+    fn keeping_allocates_what_it_keeps_and_no_more() {
+        let lane = Lane::new(1_000);
+        lane.keep(160);
+        let (writer, reader) = (lane.writer(), lane.reader());
+        for n in 0..600 {
+            writer.offer([n; 20]).unwrap();
+            reader.take();
+        }
+        assert_eq!(lane.inner.borrow().kept.capacity(), 160);
+    }
+
+    #[actix_rt::test]
+    async fn a_reader_that_stands_by_hears_nothing_until_it_is_its_turn() {
+        let lane = Lane::new(8);
+        let first = lane.reader();
+        let (second, standby) = lane.standby_reader();
+        let mut arrivals = second.arrivals();
+        lane.writer().offer(1).unwrap();
+        assert_eq!((arrivals.next().now_or_never(), second.take(), first.take()), (None, None, Some(1)));
+        lane.writer().offer(2).unwrap();
+        lane.activate(standby);
+        assert_eq!(arrivals.next().await, Some(LaneReady));
+        assert_eq!((first.take(), second.take()), (None, Some(2)));
+        balance(&lane);
+    }
+
+    #[actix_rt::test]
+    async fn who_stood_by_in_vain_hears_that_it_was_replaced() {
+        let lane = Lane::<u8>::new(8);
+        let (reader, standby) = lane.standby_reader();
+        let mut arrivals = reader.arrivals();
+        assert_eq!(arrivals.next().now_or_never(), None);
+        let _other = lane.reader();
+        assert_eq!(arrivals.next().await, None);
+        lane.activate(standby);
+        assert_eq!(reader.take(), None);
     }
 
     #[test]

@@ -6,9 +6,11 @@
 mod peers;
 mod quiet;
 mod sabotage;
+mod store;
 mod universe;
 
 pub use peers::{CarrierPeer, Peer, ProviderPeer, socket_pair};
 pub use quiet::{FarEnd, QuietCall};
 pub use sabotage::{Sabotage, SabotageChild};
+pub use store::MemoryCallStore;
 pub use universe::{CallOptions, Dial, Universe, test_agent};

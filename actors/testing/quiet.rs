@@ -13,14 +13,20 @@ use actix::Actor;
 use bytestring::ByteString;
 use futures_util::future::{LocalBoxFuture, ready};
 use futures_util::{FutureExt, Sink, Stream};
+use send_wrapper::SendWrapper;
 use serde_json::{Value, json};
 use tandem_wire::openai::Dialect;
 
-use super::test_agent;
-use crate::call::{CallSetup, Limits};
-use crate::engine::AudioChoice;
+use super::store::MemoryCallStore;
+use super::universe::{NoProbes, test_agent};
+use crate::call::{CallSetup, LegArrived, Limits};
+use crate::engine::{AudioChoice, Engines, RealtimeLine};
+use crate::fallback::Fallback;
+use crate::fallback::ladder::Ladder;
+use crate::ledger::Ledger;
+use crate::mode::Mode;
 use crate::ports::{CallId, DialError, EngineDialer, Outgoing, Socket, SocketError, SocketItem};
-use crate::switchboard::{Switchboard, open_call};
+use crate::switchboard::{Admission, Admit, Switchboard, open_call};
 
 /// The far end of a socket: messages are made beforehand, and counted when they come.
 #[derive(Clone, Default)]
@@ -113,26 +119,42 @@ impl QuietCall {
         PROVIDER.set(provider.clone());
         let carrier = FarEnd::default();
         let switchboard = Switchboard::new(1, None).start();
+        let admitted = switchboard.send(Admit { call_sid: None }).await;
+        let Ok(Ok(Admission::Seat(seat))) = admitted else { panic!("{admitted:?}") };
         let mut agent = test_agent();
         agent.greeting.clear();
+        let realtime = RealtimeLine {
+            dialer: Arc::new(QuietDialer),
+            dialect: Dialect::Ga,
+            audio,
+            session_max: Duration::from_hours(1),
+        };
         let setup = CallSetup {
             id: CallId(uuid::Uuid::from_u128(1)),
+            seat,
             call_sid: None,
-            stream_sid: "MZ1".to_owned(),
+            from_opt: None,
+            to_opt: None,
             agent: Arc::new(agent),
             limits: Limits {
                 call_max: Duration::from_hours(1),
                 caller_idle_max: Duration::from_hours(1),
                 engine_ready_max: Duration::from_secs(8),
+                silence_max: Duration::from_secs(4),
             },
-            audio,
-            dialect: Dialect::Ga,
-            dialer: Arc::new(QuietDialer),
-            ending: switchboard.clone().recipient(),
+            mode: Mode::Realtime,
+            ladder: Ladder::new(Mode::Realtime, &[], &[Mode::Realtime]),
+            failed: Vec::new(),
+            ledger: Ledger::default(),
+            engines: Arc::new(Engines { realtime: Some(realtime) }),
+            fallback: Fallback::new(Arc::new(NoProbes), None).start(),
+            store: Arc::new(MemoryCallStore::default()),
             switchboard: switchboard.clone().recipient(),
             started_at: jiff::Timestamp::UNIX_EPOCH,
         };
-        open_call(setup, carrier.socket(), &switchboard);
+        let address = open_call(setup, &switchboard);
+        let socket = SendWrapper::new(carrier.socket());
+        address.do_send(LegArrived { stream_sid: "MZ1".to_owned(), socket });
         let call = Self { carrier, provider };
         for event in ["session.created", "session.updated"] {
             call.settle().await;

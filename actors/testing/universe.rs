@@ -7,22 +7,32 @@ use std::time::Duration;
 use actix::{Actor, Addr};
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
+use send_wrapper::SendWrapper;
 use tandem_wire::openai::Dialect;
 use tokio::sync::mpsc;
 
 use super::peers::{CarrierPeer, Peer, ProviderPeer, socket_pair};
+use super::store::MemoryCallStore;
 use crate::agent::{Agent, TurnDetection, TurnDetectionKind};
-use crate::call::{CallActor, CallReport, CallSetup, Limits};
-use crate::engine::AudioChoice;
-use crate::ports::{CallId, DialError, EngineDialer, Socket};
-use crate::switchboard::{Admit, Census, CensusTaken, Switchboard, open_call};
+use crate::call::{CallActor, CallReport, CallSetup, LegArrived, Limits};
+use crate::engine::{AudioChoice, Engines, RealtimeLine};
+use crate::fallback::ladder::Ladder;
+use crate::fallback::{Fallback, Prober};
+use crate::ledger::Ledger;
+use crate::mode::Mode;
+use crate::ports::{CallId, CallStore, DialError, EngineDialer, Socket};
+use crate::record::CallRecord;
+use crate::switchboard::{Admission, Admit, Census, CensusTaken, Switchboard, open_call};
 
 pub struct Universe {
     pub switchboard: Addr<Switchboard>,
+    pub fallback: Addr<Fallback>,
+    pub store: Arc<MemoryCallStore>,
     reports: mpsc::UnboundedReceiver<Arc<CallReport>>,
     dialer: Arc<MemoryDialer>,
     dialled: mpsc::UnboundedReceiver<Peer>,
     calls: u128,
+    streams: u128,
 }
 
 /// What may differ between calls.
@@ -31,6 +41,10 @@ pub struct CallOptions {
     pub agent: Agent,
     pub audio: AudioChoice,
     pub limits: Limits,
+    /// The provider ends a session after this.
+    pub session_max: Duration,
+    /// Whether a human can be reached, as the ladder's last rung but one.
+    pub human: bool,
 }
 
 impl Default for CallOptions {
@@ -42,7 +56,10 @@ impl Default for CallOptions {
                 call_max: Duration::from_hours(1),
                 caller_idle_max: Duration::from_mins(10),
                 engine_ready_max: Duration::from_secs(8),
+                silence_max: Duration::from_secs(4),
             },
+            session_max: Duration::from_hours(1),
+            human: false,
         }
     }
 }
@@ -81,36 +98,73 @@ impl Universe {
         let (dialled_tx, dialled) = mpsc::unbounded_channel();
         Self {
             switchboard: Switchboard::new(10_000, Some(report)).start(),
+            fallback: Fallback::new(Arc::new(NoProbes), None).start(),
+            store: Arc::default(),
             reports,
             dialer: Arc::new(MemoryDialer { dialled: dialled_tx, plan: Mutex::default() }),
             dialled,
             calls: 0,
+            streams: 0,
         }
     }
 
     /// A call whose stream has just started.
     pub async fn call(&mut self, options: CallOptions) -> (CarrierPeer, Addr<CallActor>) {
+        let call = self.ring(options).await;
+        (self.stream(&call), call)
+    }
+
+    /// A call that was answered, and whose carrier has not opened its stream.
+    pub async fn ring(&mut self, options: CallOptions) -> Addr<CallActor> {
         self.calls += 1;
-        let stream_sid = format!("MZ{:032}", self.calls);
-        let (socket, peer) = socket_pair();
-        let admit = Admit { call_sid: None };
-        self.switchboard.send(admit).await.expect("the switchboard lives").expect("there is room");
-        let id = CallId(uuid::Uuid::from_u128(self.calls));
+        let call_sid = format!("CA{:032}", self.calls);
+        let admit = Admit { call_sid: Some(call_sid.clone()) };
+        let admitted = self.switchboard.send(admit).await.expect("the switchboard lives");
+        let Ok(Admission::Seat(seat)) = admitted else { panic!("{admitted:?}") };
+        let engines = Engines {
+            realtime: Some(RealtimeLine {
+                dialer: Arc::clone(&self.dialer) as Arc<dyn EngineDialer>,
+                dialect: Dialect::Ga,
+                audio: options.audio,
+                session_max: options.session_max,
+            }),
+        };
+        let order = Ladder::usual_order(options.human);
+        let mut configured = engines.modes();
+        configured.push(Mode::Traditional);
         let setup = CallSetup {
-            id,
-            call_sid: Some(format!("CA{:032}", self.calls)),
-            stream_sid: stream_sid.clone(),
+            id: CallId(uuid::Uuid::from_u128(self.calls)),
+            seat,
+            call_sid: Some(call_sid),
+            from_opt: None,
+            to_opt: None,
             agent: Arc::new(options.agent),
             limits: options.limits,
-            audio: options.audio,
-            dialect: Dialect::Ga,
-            dialer: Arc::clone(&self.dialer) as Arc<dyn EngineDialer>,
-            ending: self.switchboard.clone().recipient(),
+            mode: Mode::Realtime,
+            ladder: Ladder::new(Mode::Realtime, &order, &configured),
+            failed: Vec::new(),
+            ledger: Ledger::default(),
+            engines: Arc::new(engines),
+            fallback: self.fallback.clone(),
+            store: Arc::clone(&self.store) as Arc<dyn CallStore>,
             switchboard: self.switchboard.clone().recipient(),
             started_at: jiff::Timestamp::UNIX_EPOCH,
         };
-        let call = open_call(setup, socket, &self.switchboard);
-        (CarrierPeer::new(peer, stream_sid), call)
+        open_call(setup, &self.switchboard)
+    }
+
+    /// The carrier opens a stream for the call: its first, or another.
+    pub fn stream(&mut self, call: &Addr<CallActor>) -> CarrierPeer {
+        self.streams += 1;
+        let stream_sid = format!("MZ{:032}", self.streams);
+        let (socket, peer) = socket_pair();
+        call.do_send(LegArrived { stream_sid: stream_sid.clone(), socket: SendWrapper::new(socket) });
+        CarrierPeer::new(peer, stream_sid)
+    }
+
+    /// What is kept of the call that began as the `n`-th.
+    pub fn record(&self, n: u128) -> CallRecord {
+        self.store.get(&format!("CA{n:032}")).expect("the call has a record")
     }
 
     /// The next attempts to dial a provider end like this; after them, attempts succeed at once.
@@ -122,6 +176,11 @@ impl Universe {
     pub async fn provider(&mut self) -> ProviderPeer {
         let dialled = tokio::time::timeout(Duration::from_mins(1), self.dialled.recv()).await;
         ProviderPeer { peer: dialled.expect("an engine dials").expect("the dialer lives") }
+    }
+
+    /// The provider's end of a session that was dialled and that no test has looked at, if there is one.
+    pub fn dialled(&mut self) -> Option<ProviderPeer> {
+        self.dialled.try_recv().ok().map(|peer| ProviderPeer { peer })
     }
 
     /// Whether any engine has dialled that no test has looked at.
@@ -155,6 +214,15 @@ impl Drop for Universe {
 impl Default for Universe {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Providers are never found to work again.
+pub(super) struct NoProbes;
+
+impl Prober for NoProbes {
+    fn probe(&self, _: Mode) -> LocalBoxFuture<'static, bool> {
+        std::future::ready(false).boxed_local()
     }
 }
 

@@ -8,6 +8,8 @@ use tandem_actors::call::decide::{EndReason, Role};
 use tandem_actors::call::timeline::What;
 use tandem_actors::call::{CallActor, EndCall};
 use tandem_actors::engine::AudioChoice;
+use tandem_actors::fallback::ladder::Rung;
+use tandem_actors::mode::Mode;
 use tandem_actors::ports::DialError;
 use tandem_actors::testing::{
     CallOptions, CarrierPeer, Dial, ProviderPeer, Sabotage, SabotageChild, Universe,
@@ -88,28 +90,47 @@ async fn assert_clean(universe: &mut Universe) -> EndReason {
     report.end.clone()
 }
 
+/// A provider that never agreed is left meanwhile, and the caller, should he come back, is served by the next rung.
+fn is_lost(phase: Phase, end: &EndReason) -> bool {
+    match end {
+        EndReason::CarrierLost(_) => true,
+        EndReason::HandedOver(Rung::Mode(Mode::Traditional)) => phase == Phase::Connecting,
+        _ => false,
+    }
+}
+
+/// The time in which the carrier may open another socket passes, with a provider that is there.
+async fn nobody_comes_back(universe: &Universe, provider: &ProviderPeer) {
+    for _ in 0..15 {
+        provider.peer.say(&serde_json::json!({"type": "rate_limits.updated", "rate_limits": []}));
+        universe.advance(Duration::from_secs(1)).await;
+    }
+}
+
 #[actix_rt::test]
-async fn a_dead_leg_ends_the_call_as_lost_in_every_phase() {
+async fn a_dead_leg_that_is_not_followed_by_another_ends_the_call_as_lost() {
     for phase in PHASES {
         for how in WAYS {
             let mut universe = Universe::new();
             let (_carrier, mut provider, call) = call_in(phase, AudioChoice::Pcmu, &mut universe).await;
             strike(&call, Role::Leg, how);
+            nobody_comes_back(&universe, &provider).await;
             let end = assert_clean(&mut universe).await;
-            assert!(matches!(end, EndReason::CarrierLost(_)), "{phase:?} {how:?}: {end:?}");
+            assert!(is_lost(phase, &end), "{phase:?} {how:?}: {end:?}");
             assert!(provider.peer.is_gone(), "no session is left open at the provider");
         }
     }
 }
 
 #[actix_rt::test]
-async fn a_lost_carrier_socket_ends_the_call_as_lost_in_every_phase() {
+async fn a_lost_carrier_socket_that_is_not_followed_by_another_ends_the_call_as_lost() {
     for phase in PHASES {
         let mut universe = Universe::new();
         let (mut carrier, mut provider, _call) = call_in(phase, AudioChoice::Pcmu, &mut universe).await;
         carrier.peer.lose();
+        nobody_comes_back(&universe, &provider).await;
         let end = assert_clean(&mut universe).await;
-        assert!(matches!(end, EndReason::CarrierLost(_)), "{phase:?}: {end:?}");
+        assert!(is_lost(phase, &end), "{phase:?}: {end:?}");
         assert!(provider.peer.is_gone());
     }
 }
@@ -141,7 +162,7 @@ async fn a_dead_engine_is_redialled_once_with_the_conversation_so_far() {
             let end = assert_clean(&mut universe).await;
             let expected = match phase {
                 Phase::Leaving => matches!(end, EndReason::LengthLimit),
-                _ => matches!(end, EndReason::EngineLost(_)),
+                _ => matches!(end, EndReason::HandedOver(Rung::Mode(Mode::Traditional))),
             };
             assert!(expected, "{phase:?} {how:?}: {end:?}");
         }
@@ -177,7 +198,7 @@ async fn an_engine_that_errors_is_redialled_and_one_that_is_refused_is_not() {
     successor.agree().await;
     successor.error("invalid_request_error", "invalid_api_key");
     let end = assert_clean(&mut universe).await;
-    assert!(matches!(end, EndReason::EngineLost(_)), "{end:?}");
+    assert!(matches!(end, EndReason::HandedOver(Rung::Mode(Mode::Traditional))), "{end:?}");
     assert!(!universe.dialled_unseen());
 }
 
@@ -193,7 +214,11 @@ async fn a_provider_that_cannot_be_reached_ends_the_call_politely() {
         universe.plan_dials(std::iter::repeat_n(Dial::Fail(error), 5));
         let (mut carrier, _call) = universe.call(CallOptions::default()).await;
         let report = universe.report().await;
-        assert!(matches!(report.end, EndReason::EngineLost(_)), "{:?}", report.end);
+        assert!(
+            matches!(report.end, EndReason::HandedOver(Rung::Mode(Mode::Traditional))),
+            "{:?}",
+            report.end
+        );
         let dialled = |what: &What| matches!(what, What::EngineDialled);
         assert_eq!(report.timeline.events().iter().filter(|event| dialled(&event.what)).count(), dials);
         assert_eq!(report.discrepancies, []);
@@ -213,7 +238,7 @@ async fn a_session_that_never_gets_ready_is_given_up() {
     }
     let mut second = universe.provider().await;
     let end = assert_clean(&mut universe).await;
-    assert!(matches!(end, EndReason::EngineLost(_)), "{end:?}");
+    assert!(matches!(end, EndReason::HandedOver(Rung::Mode(Mode::Traditional))), "{end:?}");
     assert!(first.peer.is_gone() && second.peer.is_gone());
 }
 
@@ -240,6 +265,7 @@ async fn a_carrier_that_falls_silent_for_good_is_found_out() {
         universe.advance(Duration::from_secs(1)).await;
         provider.peer.say(&serde_json::json!({"type": "rate_limits.updated", "rate_limits": []}));
     }
+    nobody_comes_back(&universe, &provider).await;
     let report = universe.report().await;
     assert_eq!(report.end, EndReason::CarrierLost("half-open".to_owned()));
     assert!(carrier.peer.drain().contains(&tandem_actors::ports::Outgoing::Ping));
@@ -263,7 +289,10 @@ async fn a_dead_transcoder_is_replaced_at_once_until_it_dies_too_often() {
             assert_still_talks(&mut universe, &mut carrier, &mut provider).await;
             strike(&call, Role::Transcoder, how);
             let end = assert_clean(&mut universe).await;
-            assert!(matches!(end, EndReason::EngineLost(_)), "{phase:?} {how:?}: {end:?}");
+            assert!(
+                matches!(end, EndReason::HandedOver(Rung::Mode(Mode::Traditional))),
+                "{phase:?} {how:?}: {end:?}"
+            );
         }
     }
 }

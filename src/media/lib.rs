@@ -11,6 +11,7 @@
 //! | [`gate`] | does somebody speak |
 //! | [`playout`] | how much of what was sent has the caller heard |
 
+pub mod earcon;
 pub mod frame;
 pub mod g711;
 pub mod gate;

@@ -36,11 +36,12 @@ const FRAMES_PER_APPEND: usize = 10;
 /// The largest append: 10 frames of 960 bytes in base64, and the JSON around them.
 const APPEND_BYTES_MAX: usize = 13 * 1_024;
 
-/// Nothing came for so long: ask with a ping whether anyone is there. Providers are silent while nobody speaks.
-const QUIET_BEFORE_PING: Duration = Duration::from_secs(5);
+/// Nothing came for so long: ask with a ping whether anyone is there. Providers are silent while nobody speaks, and what
+/// the caller says meanwhile may fall on deaf ears. One small message against the 50 that a second has anyway.
+const QUIET_BEFORE_PING: Duration = Duration::from_secs(1);
 
 /// Nothing came for so long, ping or not: nobody is there.
-const QUIET_MAX: Duration = Duration::from_secs(10);
+const QUIET_MAX: Duration = Duration::from_secs(5);
 
 /// How long after a clean close we wait for the provider's. Then the socket is dropped.
 const LINGER: Duration = Duration::from_secs(2);
@@ -59,12 +60,22 @@ pub struct RealtimeSession {
     last_inbound: Instant,
     /// Something came since the last look: then nobody need ask what time it was.
     heard: bool,
-    pinged: bool,
+    trust: Trust,
     /// The call was told; the books are closed and the socket is only drained.
     ended: bool,
     effects: Vec<Effect>,
     /// Bytes of one message, reused in both directions.
     scratch: Vec<u8>,
+}
+
+/// What the provider's silence means so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    Given,
+    /// A ping is on its way.
+    Asked,
+    /// It was not answered, and the call was told.
+    Doubted,
 }
 
 impl RealtimeSession {
@@ -94,7 +105,7 @@ impl RealtimeSession {
             account: EngineAccount::default(),
             last_inbound: Instant::now(),
             heard: false,
-            pinged: false,
+            trust: Trust::Given,
             ended: false,
             effects: Vec::new(),
             scratch: Vec::new(),
@@ -242,17 +253,26 @@ impl RealtimeSession {
         let Some(writer) = self.writer.as_ref().filter(|_| !self.ended) else { return };
         if std::mem::take(&mut self.heard) {
             self.last_inbound = Instant::now();
-            self.pinged = false;
+            if std::mem::replace(&mut self.trust, Trust::Given) == Trust::Doubted {
+                self.tell(EngineFact::Trusted);
+            }
         }
         let silent_for = self.last_inbound.elapsed();
         if silent_for >= QUIET_MAX {
             return self.fail(FailureKind::HalfOpen, true, "provider does not answer pings".to_owned(), ctx);
         }
-        if silent_for >= QUIET_BEFORE_PING && !self.pinged {
-            self.pinged = true;
-            if let Err(error) = writer.send(Outgoing::Ping, Urgency::Control) {
-                self.fail(FailureKind::SocketLost, true, error.to_string(), ctx);
+        match self.trust {
+            Trust::Asked => {
+                self.trust = Trust::Doubted;
+                self.tell(EngineFact::Doubted { silent_for });
             }
+            Trust::Given if silent_for >= QUIET_BEFORE_PING => {
+                self.trust = Trust::Asked;
+                if let Err(error) = writer.send(Outgoing::Ping, Urgency::Control) {
+                    self.fail(FailureKind::SocketLost, true, error.to_string(), ctx);
+                }
+            }
+            Trust::Given | Trust::Doubted => {}
         }
     }
 
@@ -355,6 +375,11 @@ impl Handler<EngineCommand> for RealtimeSession {
             EngineCommand::Look => self.look(ctx),
             EngineCommand::Interrupted { heard } => self.session.interrupted(heard, &mut self.effects),
             EngineCommand::Prompt(instructions) => self.session.prompt(instructions, &mut self.effects),
+            EngineCommand::TakeOver(take_over) => {
+                self.session.take_over(*take_over, &mut self.effects);
+                self.carry_out(ctx);
+                return self.forward(ctx);
+            }
             EngineCommand::Finish => return self.end(ctx),
         }
         self.carry_out(ctx);

@@ -15,8 +15,8 @@ use tandem_wire::openai::{item::NewItem, session::Session as Echoed};
 
 use super::settings;
 use crate::engine::{AudioChoice, Begin};
-use crate::ledger::{Share, Speaker};
-use crate::messages::{EngineFact, EngineFailure, FailureKind, Generation, Tag};
+use crate::ledger::Speaker;
+use crate::messages::{EngineFact, EngineFailure, FailureKind, Generation, Tag, TakeOver};
 
 /// Parts, drafts, truncations and interrupted responses remembered. A response has one part, rarely two, and may have
 /// dozens of small ones; of the one before the last nothing can come any more.
@@ -159,6 +159,10 @@ impl Session {
         if self.state != State::Over {
             self.state = State::Over;
             self.tell_drafts(effects);
+            for open in self.open.iter().filter(|open| !open.ended) {
+                let audio_ms = self.ms(open.bytes);
+                effects.push(Effect::Tell(EngineFact::AgentBroke { part: open.tag.part, audio_ms }));
+            }
             effects.push(Effect::Tell(EngineFact::Failed(EngineFailure { kind, retry, detail })));
         }
     }
@@ -430,10 +434,19 @@ impl Session {
         self.open_conversation(effects);
     }
 
-    /// A new call is opened with the greeting; a conversation that another engine began is gone on with.
+    /// Serves the call from now on, after having stood by.
+    pub fn take_over(&mut self, take_over: TakeOver, effects: &mut Vec<Effect>) {
+        let TakeOver { ledger, generation, opening } = take_over;
+        (self.begin.ledger, self.generation, self.begin.opening) = (ledger, generation, opening);
+        if self.state == State::Ready {
+            self.open_conversation(effects);
+        }
+    }
+
+    /// Tells the provider what was said before, and has it say what is owed.
     fn open_conversation(&mut self, effects: &mut Vec<Effect>) {
-        let turns = self.begin.ledger.turns();
-        for turn in turns.iter().filter(|turn| !turn.heard_text().is_empty()) {
+        let ledger = std::mem::take(&mut self.begin.ledger); // as long as the call; needed once
+        for turn in ledger.turns().filter(|turn| !turn.heard_text().is_empty()) {
             let role = match turn.who {
                 Speaker::Caller => Role::User,
                 Speaker::Agent => Role::Assistant, // as text: the provider takes no audio of its own making
@@ -441,16 +454,7 @@ impl Session {
             let item = NewItem::text(role, turn.heard_text());
             effects.push(Effect::Send(ClientEvent::ItemCreate { previous_item_id: None, item }, None));
         }
-        let agent = &self.begin.agent;
-        let owed = match turns.last() {
-            None if agent.greeting.is_empty() => None,
-            None => Some(format!("{}\n\nOpen the call now. {}", agent.instructions, agent.greeting)),
-            Some(turn) if turn.who == Speaker::Agent && turn.complete && turn.heard == Share::All => None,
-            Some(_) => Some(format!(
-                "{}\n\nThe line was interrupted for a moment. Go on exactly where the conversation stopped.",
-                agent.instructions
-            )),
-        };
+        let owed = self.begin.opening.instructions(&self.begin.agent);
         self.wanted = owed.map(|instructions| Request { instructions: Some(instructions), essential: false });
         self.ask(effects);
     }
@@ -487,6 +491,7 @@ impl Session {
             }
         }
         self.tell_drafts(effects);
+        effects.push(Effect::Tell(EngineFact::ResponseEnded));
         if let Some(usage) = response.usage {
             effects.push(Effect::Tell(EngineFact::Used(usage)));
         }

@@ -98,7 +98,14 @@ struct PartEnd {
 
 impl TwilioStream {
     /// Builds the leg in its own context, with the socket's read half and its lane attached.
-    pub fn attach(ctx: &mut Context<Self>, stream_sid: String, socket: Socket, wiring: LegWiring) -> Self {
+    /// Audio of generations before `generation` is not played.
+    pub fn attach(
+        ctx: &mut Context<Self>,
+        stream_sid: String,
+        generation: Generation,
+        socket: Socket,
+        wiring: LegWiring,
+    ) -> Self {
         let (pump, bell) = alarm();
         ctx.add_stream(socket.reader);
         ctx.add_stream(wiring.agent.arrivals());
@@ -111,7 +118,7 @@ impl TwilioStream {
             pump,
             playout: Playout::default(),
             intake: Intake::new(Duration::ZERO),
-            generation: Generation::default(),
+            generation,
             last_part: None,
             ends: VecDeque::new(),
             account: LegAccount::default(),
@@ -380,7 +387,9 @@ impl TwilioStream {
                 self.writer.send(closing, Urgency::Control).is_ok()
             }
         };
-        self.tell(LegFact::Ended { end, account: self.account });
+        let now = self.now();
+        let unheard_ms = u64::try_from(self.playout.lead(now).as_millis()).unwrap_or(u64::MAX);
+        self.tell(LegFact::Ended { end, unheard_ms, account: self.account });
         if linger {
             ctx.run_later(LINGER, |_, ctx| ctx.stop());
         } else {

@@ -6,6 +6,7 @@ use tandem_wire::openai::Dialect;
 
 use super::*;
 use crate::agent::{Agent, TurnDetection, TurnDetectionKind};
+use crate::call::opening::opening;
 use crate::ledger::Ledger;
 
 fn agent(interrupt_response: bool) -> Agent {
@@ -43,6 +44,7 @@ impl Script {
     fn opened(agent: Agent, ledger: Ledger) -> Self {
         let begin = Begin {
             agent: Arc::new(agent),
+            opening: opening(&ledger, false),
             ledger,
             generation: Generation(0),
             first_part: Part(10),
@@ -240,7 +242,7 @@ fn a_successor_is_told_what_was_heard_and_goes_on_when_an_answer_is_owed() {
     ledger.agent_began("a", Part(1), 0);
     ledger.said(Speaker::Agent, "a", "One two three four", 0);
     ledger.agent_ended(Part(1), 4_000);
-    ledger.cut(Part(1), Some(Heard { part: Part(1), samples: 16_000 }));
+    ledger.cut(Part(1)..=Part(9), Some(Heard { part: Part(1), samples: 16_000 }));
     ledger.caller_began("u", 0);
     ledger.said(Speaker::Caller, "u", "Wait.", 0);
     let mut script = Script::ready_with(agent(true), ledger);
@@ -440,7 +442,8 @@ fn the_end_of_a_response_ends_its_parts_once() {
     script.effects.clear();
     script.audio_done("r", "a");
     script.done("r", "completed");
-    let expected: Vec<_> = [Effect::EndOfPart(tag)].into_iter().chain(ended(&[(10, 250)])).collect();
+    let mut expected: Vec<_> = [Effect::EndOfPart(tag)].into_iter().chain(ended(&[(10, 250)])).collect();
+    expected.push(Effect::Tell(EngineFact::ResponseEnded));
     assert_eq!(script.effects, expected);
 }
 

@@ -1,0 +1,37 @@
+//! The record of a call: what outlives its streams, its actors and, behind a store that lasts, its process.
+//!
+//! Whoever answers the carrier next goes by it: the same node or another, after a hand-over or after a crash. It refuses
+//! to know where it is kept; that is [`crate::ports::CallStore`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::fallback::ladder::Rung;
+use crate::ledger::Ledger;
+use crate::mode::Mode;
+use crate::ports::CallId;
+
+/// What is known of one call. Cheap to clone: turns are shared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallRecord {
+    pub id: CallId,
+    /// The carrier's id of the call, by which it asks for it.
+    pub call_sid: String,
+    pub agent: String,
+    pub from_opt: Option<String>,
+    pub to_opt: Option<String>,
+    pub started_at: jiff::Timestamp,
+    pub ledger: Ledger,
+    pub state: CallState,
+}
+
+/// Where a call is, seen from outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum CallState {
+    /// An actor serves it in this mode; if none does although the carrier asks, it was lost.
+    Live { mode: Mode },
+    /// Its actor has gone, and has said what is to come next. `failed` modes have been tried in vain.
+    HandedOver { to: Rung, failed: Vec<Mode> },
+    /// It is over. Who is still on the line although we did not end it wants to go on.
+    Ended { reason: String, by_us: bool },
+}
