@@ -20,6 +20,8 @@ pub struct CallRecord {
     pub from_opt: Option<String>,
     pub to_opt: Option<String>,
     pub started_at: jiff::Timestamp,
+    /// The mode that serves it, or served it last.
+    pub mode: Mode,
     pub ledger: Ledger,
     pub state: CallState,
 }
@@ -28,8 +30,8 @@ pub struct CallRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum CallState {
-    /// An actor serves it in this mode; if none does although the carrier asks, it was lost.
-    Live { mode: Mode },
+    /// An actor serves it; if none does although the carrier asks, it was lost.
+    Live,
     /// Its actor has gone, and has said what is to come next. `failed` modes have been tried in vain.
     HandedOver { to: Rung, failed: Vec<Mode> },
     /// It is over. Who is still on the line although we did not end it wants to go on.

@@ -94,6 +94,10 @@ pub struct OpenAi {
     #[config(default = "pcmu")]
     pub audio: Audio,
 
+    /// The provider ends a session after this, 60 to 86400. A second one is opened before, and takes over in a pause.
+    #[config(default = 3600, validate((60..=86_400).contains(session_seconds_max), "must be 60 to 86400"))]
+    pub session_seconds_max: u32,
+
     /// `ga`: the API as OpenAI serves it. `beta`: the spelling before it, which self-hosted servers still expect.
     /// Both are understood when reading.
     #[config(default = "ga")]
@@ -204,7 +208,7 @@ pub struct Limits {
     #[config(default = 1000, validate((1..=100_000).contains(calls_max), "must be 1 to 100000"))]
     pub calls_max: u32,
 
-    /// Length of a call, 1 to 86400. The provider ends a session after 3600 s.
+    /// Length of a call, 1 to 86400; then the agent says goodbye.
     #[config(default = 3600, validate((1..=86_400).contains(call_seconds_max), "must be 1 to 86400"))]
     pub call_seconds_max: u32,
 
@@ -216,6 +220,10 @@ pub struct Limits {
     /// caller's audio is kept, after it the engine counts as failed and is dialled once more.
     #[config(default = 8, validate((1..=60).contains(engine_ready_seconds_max), "must be 1 to 60"))]
     pub engine_ready_seconds_max: u32,
+
+    /// How long an answer may take, 1 to 60; then another engine is asked. No caller who waits hears nothing for longer.
+    #[config(default = 4, validate((1..=60).contains(silence_seconds_max), "must be 1 to 60"))]
+    pub silence_seconds_max: u32,
 }
 
 #[derive(Debug, confique::Config)]

@@ -6,6 +6,7 @@
 //! `actors/engine/realtime/session.rs` (the protocol, pure).
 
 pub mod app;
+mod calls;
 pub mod cli;
 pub mod clock;
 pub mod config;

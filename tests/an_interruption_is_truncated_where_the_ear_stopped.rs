@@ -124,7 +124,7 @@ fn plan(world: &World, line: &Line, words: &[u64]) -> CallPlan {
 
 /// The session behind a call: which it is, is the one thing that the switch is asked.
 fn served<'a>(report: &CallReport, sessions: &'a [SessionRecord]) -> &'a SessionRecord {
-    let item = &report.ledger.turns().first().expect("a greeting").item;
+    let item = &report.ledger.turns().next().expect("a greeting").item;
     let made =
         |session: &&SessionRecord| session.responses.iter().any(|response| response.items.contains(item));
     sessions.iter().find(made).expect("a session that made it")

@@ -69,6 +69,8 @@ pub enum EndReason {
     NoStream,
     /// The conversation goes on, but not over this socket: the carrier asks what is next, and is told this rung.
     HandedOver(Rung),
+    /// Another actor serves the call, on the thread that its socket came to.
+    StoodDown,
     /// The agent said goodbye because the call reached its length.
     LengthLimit,
     /// The agent said goodbye because the caller had long been silent.
@@ -84,6 +86,7 @@ impl EndReason {
             Self::CarrierLost(_) => "carrier_lost",
             Self::NoStream => "no_stream",
             Self::HandedOver(_) => "handed_over",
+            Self::StoodDown => "stood_down",
             Self::LengthLimit => "length_limit",
             Self::CallerIdle => "caller_idle",
             Self::Shutdown => "shutdown",

@@ -1,7 +1,7 @@
 //! The call: the only parent of its tree. It owns the lanes, the children and the ledger.
 //!
 //! - Owner: the switchboard's watch; it lives on the thread that answered the webhook, and its carrier's sockets come there.
-//! - In: [`LegArrived`], [`FromLeg`], [`FromEngine`], exit notices, [`EndCall`].
+//! - In: [`LegArrived`], [`FromLeg`], [`FromEngine`], exit notices, [`EndCall`], [`CallerGone`], [`StandDown`].
 //! - Out: commands to its children, its record to the store, one [`CallEnded`] to the switchboard.
 //! - When full: its mailbox sees a few facts per turn and nothing else; audio never passes here.
 //! - When it dies: its children are killed with it, and no other call notices; its record stays.
@@ -128,6 +128,16 @@ pub struct LegArrived {
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct EndCall;
+
+/// The carrier says that the caller has hung up.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct CallerGone;
+
+/// Ends this actor at once, and not the conversation: another takes it over, on another thread.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct StandDown;
 
 /// The call's last word: everything that is known of it.
 #[derive(Clone, Debug, Message)]
@@ -340,10 +350,14 @@ impl CallActor {
         }
         self.turn(Turning::EndDecided);
         self.note(What::Ended { reason: reason.name() });
-        self.keep(match &reason {
-            EndReason::HandedOver(to) => CallState::HandedOver { to: *to, failed: self.failed.clone() },
-            other => CallState::Ended { reason: other.name().to_owned(), by_us: other.is_by_us() },
-        }); // before the leg hangs up: then the carrier asks what is next
+        // Before the leg hangs up: then the carrier asks what is next.
+        match &reason {
+            EndReason::HandedOver(to) => {
+                self.keep(CallState::HandedOver { to: *to, failed: self.failed.clone() });
+            }
+            EndReason::StoodDown => {} // the record is the other actor's
+            other => self.keep(CallState::Ended { reason: other.name().to_owned(), by_us: other.is_by_us() }),
+        }
         self.end = Some(reason);
         self.retire_standby();
         if let Some(engine) = &self.engine {
@@ -492,6 +506,7 @@ impl CallActor {
             from_opt: self.setup.from_opt.clone(),
             to_opt: self.setup.to_opt.clone(),
             started_at: self.setup.started_at,
+            mode: self.mode,
             ledger: self.ledger.clone(),
             state,
         });
@@ -499,7 +514,7 @@ impl CallActor {
 
     fn keep_live(&self) {
         if self.phase != Phase::Ending {
-            self.keep(CallState::Live { mode: self.mode });
+            self.keep(CallState::Live);
         }
     }
 
@@ -781,6 +796,22 @@ impl Handler<EndCall> for CallActor {
         if self.phase != Phase::Leaving {
             self.farewell(EndReason::Shutdown, ctx); // a goodbye that is being said is heard to its end
         }
+    }
+}
+
+impl Handler<CallerGone> for CallActor {
+    type Result = ();
+
+    fn handle(&mut self, _: CallerGone, ctx: &mut Self::Context) {
+        self.finish(EndReason::CallerHungUp, ctx);
+    }
+}
+
+impl Handler<StandDown> for CallActor {
+    type Result = ();
+
+    fn handle(&mut self, _: StandDown, ctx: &mut Self::Context) {
+        self.finish(EndReason::StoodDown, ctx);
     }
 }
 

@@ -1,35 +1,61 @@
-//! What the HTTP surface asks the house: may this call in, what became of it, how do we stand.
+//! What the HTTP surface asks the house: what is this call to be answered with, how do we stand.
 //!
-//! It refuses to know who answers: the switchboard in the program, a list in tests.
+//! It refuses to know who answers: the composition root in the program, a list in tests.
 
 use std::net::SocketAddr;
 
 use futures_util::future::LocalBoxFuture;
+use tandem_actors::mode::Mode;
 use tandem_actors::ports::Socket;
 
 /// Answers for the house. Asked on every worker thread, so it is shared.
 pub trait Desk: Send + Sync {
-    /// Takes a ringing call in. The answer is the ticket that its media socket will present.
-    ///
-    /// A carrier may ask twice for one call: the same call gets a ticket again.
-    fn admit(&self, ring: Ring) -> LocalBoxFuture<'_, Result<String, Refusal>>;
+    /// What the carrier is to do next with this call. It may ask twice: the same call gets the same answer again, but
+    /// for a fresh ticket.
+    fn answer(&self, ring: Ring, asked: Asked) -> LocalBoxFuture<'_, Result<Reply, Refusal>>;
 
-    /// What became of a call whose stream has ended.
-    fn fate(&self, call_sid: String) -> LocalBoxFuture<'_, Fate>;
+    /// The carrier says that the call is over, which ends it wherever its sockets are.
+    fn over(&self, call_sid: String) -> LocalBoxFuture<'_, ()>;
 
     fn standing(&self) -> LocalBoxFuture<'_, Standing>;
 
-    /// Takes over a media socket, on the worker thread that accepted it. The call it belongs to stays on that
-    /// thread. Returning ends the server's part: the socket lives on with its new owner.
+    /// Takes over a media socket, on the worker thread that its call lives on. Returning ends the server's part: the
+    /// socket lives on with its new owner.
     fn take_media_socket(&self, socket: Socket, request: MediaRequest) -> LocalBoxFuture<'_, ()>;
 }
 
-/// A call that rings. Numbers are as the carrier gives them: E.164, a SIP address or a word such as `anonymous`.
+/// A call of the carrier's. Numbers are as the carrier gives them: E.164, a SIP address or a word such as `anonymous`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ring {
     pub call_sid: String,
     pub from_opt: Option<String>,
     pub to_opt: Option<String>,
+}
+
+/// Why the carrier asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The call rings. The mode is the router's choice, unless the path names one.
+    Rings { mode_opt: Option<Mode> },
+    /// Its stream has ended, or never came about.
+    StreamOver,
+}
+
+/// What the carrier is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Connect the call to our media socket, with this ticket, at the worker whose path segment this is.
+    Stream {
+        ticket: String,
+        worker_opt: Option<String>,
+    },
+    /// Have a human take the call.
+    Dial {
+        number: String,
+    },
+    /// Say that it cannot go on.
+    Apologise,
+    HangUp,
 }
 
 /// Why a call is not taken.
@@ -41,16 +67,6 @@ pub enum Refusal {
     Draining,
     /// The house does not answer. The carrier then turns to its fallback URL.
     Broken,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// We, or the agent, ended the call.
-    Ended,
-    /// The caller still wants to talk, and there is no engine to talk to.
-    EngineLost,
-    /// Nobody here knows the call.
-    Unknown,
 }
 
 /// How the house stands.

@@ -4,9 +4,11 @@
 //! server hands over the bare transport, so all checks and refusals are made here. Sub-protocols, extensions and
 //! origins are not asked for: Twilio sends none.
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_codec::Framed;
@@ -20,16 +22,18 @@ use actix_web::ResponseError;
 use actix_web::web::Data;
 use futures_util::SinkExt;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::MEDIA;
 use super::desk::{Desk, MediaRequest};
 use super::gate::{Gate, Signed};
 use super::problem::Problem;
+use super::workers::{Parcel, Workers};
 use crate::socket::{self, SocketGauge};
 
 /// The answer has 200 bytes, so it is only late for a client that has pipelined requests and does not read.
@@ -41,6 +45,7 @@ pub(super) struct Entrance {
     pub(super) desk: Data<dyn Desk>,
     pub(super) gauge: SocketGauge,
     pub(super) sockets_max: usize,
+    pub(super) workers: Arc<Workers>,
 }
 
 impl Entrance {
@@ -84,11 +89,47 @@ impl Entrance {
         Ok(accept)
     }
 
+    /// Brings the connection to the thread that its path names, or keeps it on this one.
     async fn hand_over<T>(&self, transport: Framed<T, Codec>, request: MediaRequest)
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let (io, early) = taken_apart(transport);
+        let Some(worker) = self.workers.elsewhere(&request.path) else {
+            return self.take(io, early, request).await;
+        };
+        // The server's transports are bare TCP; in tests there are others, which stay where they are.
+        match (Box::new(io) as Box<dyn Any>).downcast::<TcpStream>() {
+            Ok(stream) => match Parcel::pack(*stream, early, request.path, request.remote_opt) {
+                Ok(parcel) => {
+                    if let Err(parcel) = self.workers.hand(worker, parcel) {
+                        warn!(worker, "worker is gone; its socket stays here");
+                        self.receive(parcel).await;
+                    }
+                }
+                Err(error) => debug!(%error, "connection lost on its way to another worker"),
+            },
+            Err(other) => match other.downcast::<T>() {
+                Ok(io) => self.take(*io, early, request).await,
+                Err(_) => unreachable!("it is a T, which is not a TCP stream"),
+            },
+        }
+    }
+
+    /// A connection that another worker accepted for this one.
+    pub(super) async fn receive(&self, parcel: Parcel) {
+        match parcel.unpack() {
+            Ok((stream, early, path, remote_opt)) => {
+                self.take(stream, early, MediaRequest { path, remote_opt }).await;
+            }
+            Err(error) => debug!(%error, "connection lost on its way from another worker"),
+        }
+    }
+
+    async fn take<T>(&self, io: T, early: Vec<u8>, request: MediaRequest)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
         let config = socket::config(socket::Peer::Carrier);
         let stream = WebSocketStream::from_partially_read(io, early, Role::Server, Some(config)).await;
         self.desk.take_media_socket(socket::wrap(stream, &self.gauge), request).await;

@@ -2,36 +2,54 @@
 //!
 //! It refuses to know what the answers are.
 
+mod callbacks;
 mod desk;
 mod gate;
 mod health;
 mod media;
 mod problem;
-mod resume;
 mod server;
 mod status;
 mod voice;
 mod webhook;
+mod workers;
 
 use actix_web::web::{self, ServiceConfig};
+use tandem_actors::mode::Mode;
 
-pub use desk::{Desk, Fate, MediaRequest, Refusal, Ring, Standing};
+pub use desk::{Asked, Desk, MediaRequest, Refusal, Reply, Ring, Standing};
 pub use gate::{Gate, Signatures};
 pub use server::{BindError, Listener, Serving, serve};
+pub use workers::Workers;
 
 /// Where media sockets are accepted. One more path segment may follow: `/twilio/media/7Qm2`.
 const MEDIA: [&str; 3] = ["/twilio/media", "/media-stream", "/phone/media-stream"];
 
-const VOICE: [&str; 3] = ["/twilio/voice", "/voice-realtime", "/phone/incoming-realtime"];
+/// Voice webhooks whose path names the mode: ours, and those of the systems that we replace.
+const VOICE_IN: [(&str, Mode); 8] = [
+    ("/twilio/voice/traditional", Mode::Traditional),
+    ("/twilio/voice/realtime", Mode::Realtime),
+    ("/twilio/voice/hybrid", Mode::Hybrid),
+    ("/twilio/voice/cascade", Mode::Cascade),
+    ("/voice", Mode::Traditional),
+    ("/voice-realtime", Mode::Realtime),
+    ("/phone/incoming", Mode::Traditional),
+    ("/phone/incoming-realtime", Mode::Realtime),
+];
 
 fn routes(app: &mut ServiceConfig) {
     app.service(
-        web::resource(VOICE)
+        web::resource("/twilio/voice")
             .get(voice::answer)
             .post(voice::answer)
             .default_service(problem::only("GET, POST")),
     )
-    .service(web::resource("/twilio/resume").post(resume::resume).default_service(problem::only("POST")))
+    .service(
+        web::resource("/twilio/resume")
+            .get(voice::resume)
+            .post(voice::resume)
+            .default_service(problem::only("GET, POST")),
+    )
     .service(
         web::resource(["/health", "/health/live"])
             .get(health::live)
@@ -50,6 +68,22 @@ fn routes(app: &mut ServiceConfig) {
             .head(status::status)
             .default_service(problem::only("GET, HEAD")),
     );
+    app.service(
+        web::resource("/twilio/status").post(callbacks::status).default_service(problem::only("POST")),
+    )
+    .service(
+        web::resource("/twilio/stream-status")
+            .post(callbacks::stream_status)
+            .default_service(problem::only("POST")),
+    )
+    .service(
+        web::resource("/twilio/recording").post(callbacks::recording).default_service(problem::only("POST")),
+    );
+    for (path, mode) in VOICE_IN {
+        let answer = move |hook, desk, gate| voice::answer_in(mode, hook, desk, gate);
+        let resource = web::resource(path).get(answer).post(answer);
+        app.service(resource.default_service(problem::only("GET, POST")));
+    }
     for path in MEDIA {
         app.service(web::resource([path, &format!("{path}/{{name:[^/]*}}")]).to(media::not_an_upgrade));
     }

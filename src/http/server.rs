@@ -24,6 +24,7 @@ use super::desk::Desk;
 use super::gate::Gate;
 use super::media::Entrance;
 use super::routes;
+use super::workers::Workers;
 use crate::socket::SocketGauge;
 
 /// Connections that the kernel holds until a worker accepts them. The system's usual 128 overflow when some hundred
@@ -71,7 +72,9 @@ pub struct Serving {
     /// Media sockets beyond this many are refused.
     pub sockets_max: usize,
     /// Threads; 0 is one per core.
-    pub workers: usize,
+    pub threads: usize,
+    /// Where they sign on.
+    pub workers: Arc<Workers>,
 }
 
 impl Listener {
@@ -111,17 +114,26 @@ impl BindError {
 /// Starts the workers. The server runs while it is awaited; its handle stops it. Signals are left alone.
 pub fn serve(listener: Listener, serving: Serving) -> io::Result<Server> {
     let mut server = Server::build().disable_signals().shutdown_timeout(STOP_WAIT_MAX_S);
-    if serving.workers > 0 {
-        server = server.workers(serving.workers);
+    if serving.threads > 0 {
+        server = server.workers(serving.threads);
     }
     let stopping = server.graceful_shutdown_signal();
-    let Serving { desk, gate, sockets, sockets_max, .. } = serving;
+    let Serving { desk, gate, sockets, sockets_max, workers, .. } = serving;
     let worker = move || {
         let gate = Data::from(Arc::clone(&gate));
         let desk: Data<dyn Desk> = Data::from(Arc::clone(&desk));
         let app = App::new().app_data(gate.clone()).app_data(desk.clone()).configure(routes);
         let app = app.into_factory().map_err(|error: Error| error.error_response());
-        let entrance = Rc::new(Entrance { gate, desk, gauge: sockets.clone(), sockets_max });
+        let workers = Arc::clone(&workers);
+        let mut parcels = workers.sign_on(); // this runs on the worker's own thread
+        let entrance = Rc::new(Entrance { gate, desk, gauge: sockets.clone(), sockets_max, workers });
+        let receiving = Rc::clone(&entrance);
+        actix_rt::spawn(async move {
+            while let Some(parcel) = parcels.recv().await {
+                let receiving = Rc::clone(&receiving);
+                actix_rt::spawn(async move { receiving.receive(parcel).await });
+            }
+        });
         let stopping = stopping.clone();
         HttpService::build()
             .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))

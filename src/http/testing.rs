@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use actix_server::ServerHandle;
@@ -27,33 +28,37 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Answers as it was told to, and remembers what it was asked. A media socket is told the length of each text.
 pub(super) struct TestDesk {
-    pub(super) admits: Result<String, Refusal>,
-    pub(super) fate: Fate,
+    pub(super) reply: Result<Reply, Refusal>,
     pub(super) standing: Standing,
-    pub(super) rings: Mutex<Vec<Ring>>,
+    pub(super) asked: Mutex<Vec<(Ring, Asked)>>,
+    pub(super) over: Mutex<Vec<String>>,
     pub(super) media: Mutex<Vec<MediaRequest>>,
+    /// Where sockets arrived.
+    pub(super) threads: Mutex<Vec<ThreadId>>,
 }
 
 impl Default for TestDesk {
     fn default() -> Self {
         Self {
-            admits: Ok("t1".to_owned()),
-            fate: Fate::Ended,
+            reply: Ok(Reply::Stream { ticket: "t1".to_owned(), worker_opt: Some("w0".to_owned()) }),
             standing: Standing { calls_active: 3, unready: Vec::new() },
-            rings: Mutex::default(),
+            asked: Mutex::default(),
+            over: Mutex::default(),
             media: Mutex::default(),
+            threads: Mutex::default(),
         }
     }
 }
 
 impl Desk for TestDesk {
-    fn admit(&self, ring: Ring) -> LocalBoxFuture<'_, Result<String, Refusal>> {
-        self.rings.lock().unwrap().push(ring);
-        async { self.admits.clone() }.boxed_local()
+    fn answer(&self, ring: Ring, asked: Asked) -> LocalBoxFuture<'_, Result<Reply, Refusal>> {
+        self.asked.lock().unwrap().push((ring, asked));
+        async { self.reply.clone() }.boxed_local()
     }
 
-    fn fate(&self, _call_sid: String) -> LocalBoxFuture<'_, Fate> {
-        async { self.fate }.boxed_local()
+    fn over(&self, call_sid: String) -> LocalBoxFuture<'_, ()> {
+        self.over.lock().unwrap().push(call_sid);
+        async {}.boxed_local()
     }
 
     fn standing(&self) -> LocalBoxFuture<'_, Standing> {
@@ -62,6 +67,7 @@ impl Desk for TestDesk {
 
     fn take_media_socket(&self, socket: Socket, request: MediaRequest) -> LocalBoxFuture<'_, ()> {
         self.media.lock().unwrap().push(request);
+        self.threads.lock().unwrap().push(std::thread::current().id());
         tokio::task::spawn_local(async move {
             let Socket { mut reader, sink } = socket;
             let writer = Writer::new(sink);
@@ -80,24 +86,30 @@ pub(super) struct House {
     pub(super) desk: Arc<TestDesk>,
     pub(super) gate: Arc<Gate>,
     pub(super) sockets: SocketGauge,
+    pub(super) workers: Arc<Workers>,
     pub(super) handle: ServerHandle,
 }
 
 impl House {
     /// A house that does not ask for signatures.
     pub(super) fn open(desk: TestDesk) -> Self {
-        Self::build(desk, Signatures::Off, 1000)
+        Self::build(desk, Signatures::Off, 1000, 1)
+    }
+
+    pub(super) fn open_with_workers(desk: TestDesk, threads: usize) -> Self {
+        Self::build(desk, Signatures::Off, 1000, threads)
     }
 
     pub(super) fn guarded() -> Self {
         let tokens = vec![SecretString::from("an older token"), SecretString::from(TOKEN)];
-        Self::build(TestDesk::default(), Signatures::Checked(tokens), 1000)
+        Self::build(TestDesk::default(), Signatures::Checked(tokens), 1000, 1)
     }
 
-    pub(super) fn build(desk: TestDesk, signatures: Signatures, sockets_max: usize) -> Self {
+    pub(super) fn build(desk: TestDesk, signatures: Signatures, sockets_max: usize, threads: usize) -> Self {
         let desk = Arc::new(desk);
         let gate = Arc::new(Gate::new(PUBLIC_URL, signatures));
         let sockets = SocketGauge::default();
+        let workers = Arc::<Workers>::default();
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.address();
         let serving = Serving {
@@ -105,12 +117,13 @@ impl House {
             gate: Arc::clone(&gate),
             sockets: sockets.clone(),
             sockets_max,
-            workers: 1,
+            threads,
+            workers: Arc::clone(&workers),
         };
         let server = serve(listener, serving).unwrap();
         let handle = server.handle();
         actix_rt::spawn(server);
-        Self { address, desk, gate, sockets, handle }
+        Self { address, desk, gate, sockets, workers, handle }
     }
 
     pub(super) async fn connect(&self) -> Client {

@@ -13,7 +13,15 @@ fn sign(path: &str, body: &str) -> String {
 #[actix_rt::test]
 async fn a_ringing_call_is_connected_to_our_media_socket_with_its_ticket() {
     let house = House::open(TestDesk::default());
-    for path in ["/twilio/voice", "/voice-realtime", "/phone/incoming-realtime"] {
+    let paths = [
+        ("/twilio/voice", None),
+        ("/twilio/voice/cascade", Some(Mode::Cascade)),
+        ("/voice", Some(Mode::Traditional)),
+        ("/voice-realtime", Some(Mode::Realtime)),
+        ("/phone/incoming", Some(Mode::Traditional)),
+        ("/phone/incoming-realtime", Some(Mode::Realtime)),
+    ];
+    for (path, _) in paths {
         let answer = house.post(path, "", RING).await;
         assert_eq!(answer.status, 200);
         assert!(answer.has("content-type: text/xml; charset=utf-8"), "{answer:?}");
@@ -22,7 +30,7 @@ async fn a_ringing_call_is_connected_to_our_media_socket_with_its_ticket() {
             concat!(
                 r#"<?xml version="1.0" encoding="UTF-8"?><Response>"#,
                 r#"<Connect action="https://switch.example.net/twilio/resume">"#,
-                r#"<Stream url="wss://switch.example.net/twilio/media">"#,
+                r#"<Stream url="wss://switch.example.net/twilio/media/w0">"#,
                 r#"<Parameter name="ticket" value="t1"/>"#,
                 r#"<Parameter name="from" value="+12065550188"/>"#,
                 r#"<Parameter name="to" value="+14155550142"/>"#,
@@ -36,7 +44,8 @@ async fn a_ringing_call_is_connected_to_our_media_socket_with_its_ticket() {
         from_opt: Some("+12065550188".to_owned()),
         to_opt: Some("+14155550142".to_owned()),
     };
-    assert_eq!(*house.desk.rings.lock().unwrap(), vec![ring; 3]);
+    let asked = paths.map(|(_, mode_opt)| (ring.clone(), Asked::Rings { mode_opt }));
+    assert_eq!(*house.desk.asked.lock().unwrap(), asked, "the path names the mode, or the router picks it");
 }
 
 #[actix_rt::test]
@@ -80,7 +89,7 @@ async fn a_webhook_not_signed_by_the_carrier_is_refused_and_counted() {
     assert_eq!(elsewhere.status, 403);
     let garbage = house.post("/twilio/voice", "x-twilio-signature: \u{fc}\r\n", RING).await;
     assert_eq!(garbage.status, 403);
-    assert_eq!(*house.desk.rings.lock().unwrap(), []);
+    assert_eq!(*house.desk.asked.lock().unwrap(), []);
     assert!(house.get("/").await.body.contains(r#""signatures_refused":4"#));
 }
 
@@ -96,7 +105,7 @@ async fn a_webhook_without_its_call_is_refused() {
 #[actix_rt::test]
 async fn a_call_that_cannot_be_taken_hears_busy_and_is_not_billed() {
     for refusal in [Refusal::Full, Refusal::Draining] {
-        let house = House::open(TestDesk { admits: Err(refusal), ..TestDesk::default() });
+        let house = House::open(TestDesk { reply: Err(refusal), ..TestDesk::default() });
         let answer = house.post("/twilio/voice", "", RING).await;
         assert_eq!(answer.status, 200);
         assert!(answer.body.ends_with(r#"<Response><Reject reason="busy"/></Response>"#), "{answer:?}");
@@ -105,28 +114,61 @@ async fn a_call_that_cannot_be_taken_hears_busy_and_is_not_billed() {
 
 #[actix_rt::test]
 async fn a_house_that_does_not_answer_leaves_the_call_to_the_fallback_url() {
-    let house = House::open(TestDesk { admits: Err(Refusal::Broken), ..TestDesk::default() });
+    let house = House::open(TestDesk { reply: Err(Refusal::Broken), ..TestDesk::default() });
     let answer = house.post("/twilio/voice", "", RING).await;
     assert_eq!((answer.status, answer.detail().as_str()), (503, "the switchboard does not answer"));
 }
 
 #[actix_rt::test]
 async fn a_ticket_that_the_carrier_would_not_carry_is_our_fault() {
-    let house = House::open(TestDesk { admits: Ok("t".repeat(600)), ..TestDesk::default() });
+    let reply = Ok(Reply::Stream { ticket: "t".repeat(600), worker_opt: None });
+    let house = House::open(TestDesk { reply, ..TestDesk::default() });
     let answer = house.post("/twilio/voice", "", RING).await;
     assert_eq!(answer.status, 500);
     assert!(answer.detail().contains("stream parameter ticket"), "{answer:?}");
 }
 
 #[actix_rt::test]
-async fn after_the_stream_the_carrier_learns_what_became_of_the_call() {
-    for (fate, apologises) in [(Fate::Ended, false), (Fate::EngineLost, true), (Fate::Unknown, true)] {
-        let house = House::open(TestDesk { fate, ..TestDesk::default() });
+async fn after_the_stream_the_carrier_learns_what_comes_next() {
+    let number = "+14155550100".to_owned();
+    let stream = Reply::Stream { ticket: "t2".to_owned(), worker_opt: None };
+    for (reply, expected) in [
+        (
+            Ok(stream),
+            "<Stream url=\"wss://switch.example.net/twilio/media\"><Parameter name=\"ticket\" value=\"t2\"/>",
+        ),
+        (Ok(Reply::Dial { number }), "<Response><Dial><Number>+14155550100</Number></Dial></Response>"),
+        (Ok(Reply::Apologise), "<Response><Say>We are sorry"),
+        (Ok(Reply::HangUp), "<Response><Hangup/></Response>"),
+        (Err(Refusal::Draining), "<Response><Say>We are sorry"),
+    ] {
+        let house = House::open(TestDesk { reply, ..TestDesk::default() });
         let answer = house.post("/twilio/resume", "", RING).await;
         assert_eq!(answer.status, 200);
-        assert_eq!(answer.body.contains("<Say>We are sorry"), apologises, "{fate:?}");
-        assert!(answer.body.ends_with("<Hangup/></Response>"), "{answer:?}");
+        assert!(answer.body.contains(expected), "{answer:?}");
+        assert_eq!(house.desk.asked.lock().unwrap()[0].1, Asked::StreamOver);
     }
+}
+
+#[actix_rt::test]
+async fn a_call_is_over_when_the_carrier_says_so_in_whatever_order() {
+    let house = House::open(TestDesk::default());
+    for (path, fields) in [
+        ("/twilio/status", "CallStatus=in-progress"),
+        ("/twilio/status", "CallStatus=completed&CallDuration=12"),
+        ("/twilio/status", "CallStatus=ringing"),
+        ("/twilio/status", ""),
+        ("/twilio/stream-status", "StreamEvent=stream-error&StreamError=31924"),
+        ("/twilio/recording", "RecordingStatus=completed"),
+    ] {
+        let answer = house.post(path, "", &format!("CallSid=CA1&{fields}")).await;
+        assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{path} {fields}");
+    }
+    assert_eq!(*house.desk.over.lock().unwrap(), ["CA1"]);
+    assert_eq!(
+        House::guarded().post("/twilio/status", "", "CallSid=CA1&CallStatus=completed").await.status,
+        403
+    );
 }
 
 #[actix_rt::test]
@@ -185,7 +227,7 @@ async fn paths_and_methods_that_are_not_served_are_named_as_problems() {
     assert_eq!(house.get("/nowhere").await.detail(), "nothing is served at this path");
     for (method, path, allow) in [
         ("PUT", "/twilio/voice", "allow: get, post"),
-        ("GET", "/twilio/resume", "allow: post"),
+        ("PUT", "/twilio/resume", "allow: get, post"),
         ("POST", "/health", "allow: get, head"),
         ("DELETE", "/health/ready", "allow: get, head"),
         ("POST", "/", "allow: get, head"),

@@ -1,16 +1,17 @@
-//! `/twilio/voice`: a call rings, and the carrier is told what to do with it.
+//! `/twilio/voice`: a call rings; `/twilio/resume`: its stream is over. The carrier is told what to do with it next.
 //!
-//! It refuses to know which engine will talk; only that the audio comes to our media socket, with a ticket.
+//! It refuses to know why: the desk decides, and here the decision becomes TwiML.
 
 use std::borrow::Cow;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
-use tandem_wire::twiml::{ConnectStream, RejectReason, Response};
+use tandem_actors::mode::Mode;
+use tandem_wire::twiml::{ConnectStream, Dial, RejectReason, Response, Say, TwimlError};
 use tracing::{info, warn};
 
-use super::desk::{Desk, Refusal, Ring};
+use super::desk::{Asked, Desk, Refusal, Reply, Ring};
 use super::gate::Gate;
 use super::problem::Problem;
 use super::webhook::Webhook;
@@ -20,50 +21,112 @@ use crate::telemetry::mask_number;
 /// caller should not be refused for a long one.
 const PARTY_CHARS_MAX: usize = 400;
 
+/// Spoken by the carrier, so that a caller whom nobody else can talk to is not left in silence.
+const APOLOGY: &str =
+    "We are sorry, this call cannot go on because of a fault on our side. Please call again.";
+
+/// The router picks the mode.
 pub(super) async fn answer(
     hook: Webhook,
     desk: Data<dyn Desk>,
     gate: Data<Gate>,
 ) -> Result<HttpResponse, Problem> {
+    reply(&hook, Asked::Rings { mode_opt: None }, &desk, &gate).await
+}
+
+/// The path picks the mode.
+pub(super) async fn answer_in(
+    mode: Mode,
+    hook: Webhook,
+    desk: Data<dyn Desk>,
+    gate: Data<Gate>,
+) -> Result<HttpResponse, Problem> {
+    reply(&hook, Asked::Rings { mode_opt: Some(mode) }, &desk, &gate).await
+}
+
+/// A stream has ended for whatever reason, or never came about.
+pub(super) async fn resume(
+    hook: Webhook,
+    desk: Data<dyn Desk>,
+    gate: Data<Gate>,
+) -> Result<HttpResponse, Problem> {
+    reply(&hook, Asked::StreamOver, &desk, &gate).await
+}
+
+async fn reply(
+    hook: &Webhook,
+    asked: Asked,
+    desk: &Data<dyn Desk>,
+    gate: &Gate,
+) -> Result<HttpResponse, Problem> {
     let party = |name| hook.get(name).filter(|party| !party.is_empty()).map(Cow::into_owned);
     let ring = Ring { call_sid: hook.call_sid.clone(), from_opt: party("From"), to_opt: party("To") };
     let from = ring.from_opt.as_deref().map(mask_number);
-    match desk.admit(ring.clone()).await {
-        Ok(ticket) => {
-            info!(call_sid = ring.call_sid, from, "call answered");
-            connect(&gate, &ticket, &ring)
+    match desk.answer(ring.clone(), asked).await {
+        Ok(reply) => {
+            info!(call_sid = ring.call_sid, from, ?asked, reply = reply.name(), "carrier answered");
+            let document = document(&reply, &ring, gate);
+            document.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
         }
         Err(Refusal::Broken) => {
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the switchboard does not answer"))
         }
-        Err(refusal @ (Refusal::Full | Refusal::Draining)) => {
-            warn!(call_sid = ring.call_sid, from, ?refusal, "call refused as busy");
-            Ok(twiml(Response::new().reject(RejectReason::Busy)))
+        // Who rings hears that we are busy, and is not billed; who has been talking is told.
+        Err(refusal) => {
+            warn!(call_sid = ring.call_sid, from, ?refusal, "call refused");
+            Ok(twiml(match asked {
+                Asked::Rings { .. } => Response::new().reject(RejectReason::Busy),
+                Asked::StreamOver => apology(),
+            }))
         }
     }
 }
 
+impl Reply {
+    /// For logs: a ticket is a secret, a number is private.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Stream { .. } => "stream",
+            Self::Dial { .. } => "dial",
+            Self::Apologise => "apologise",
+            Self::HangUp => "hang up",
+        }
+    }
+}
+
+fn document(reply: &Reply, ring: &Ring, gate: &Gate) -> Result<HttpResponse, TwimlError> {
+    let response = match reply {
+        Reply::Stream { ticket, worker_opt } => connect(gate, ticket, worker_opt.as_deref(), ring)?,
+        Reply::Dial { number } => Response::new().dial(&Dial { number, ..Dial::default() }),
+        Reply::Apologise => apology(),
+        Reply::HangUp => Response::new().hangup(),
+    };
+    Ok(twiml(response))
+}
+
 /// Connects the call to our media socket. What follows is the net below it: whenever the stream ends, and also
 /// when it never came about, the carrier asks `/twilio/resume`.
-fn connect(gate: &Gate, ticket: &str, ring: &Ring) -> Result<HttpResponse, Problem> {
+fn connect(gate: &Gate, ticket: &str, worker_opt: Option<&str>, ring: &Ring) -> Result<Response, TwimlError> {
     let resume = gate.url("/twilio/resume");
     let mut parameters = vec![("ticket", ticket)];
     for (name, party_opt) in [("from", &ring.from_opt), ("to", &ring.to_opt)] {
         let party_opt = party_opt.as_deref().filter(|party| party.chars().count() <= PARTY_CHARS_MAX);
         parameters.extend(party_opt.map(|party| (name, party)));
     }
+    let path = worker_opt.map_or("/twilio/media".to_owned(), |worker| format!("/twilio/media/{worker}"));
     let stream = ConnectStream {
-        url: &gate.web_socket_url("/twilio/media"),
+        url: &gate.web_socket_url(&path),
         action: Some(&resume),
         parameters: &parameters,
         ..ConnectStream::default()
     };
-    let connected = Response::new()
-        .connect_stream(&stream)
-        .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    Ok(twiml(connected.redirect(&resume)))
+    Ok(Response::new().connect_stream(&stream)?.redirect(&resume))
 }
 
-pub(super) fn twiml(response: Response) -> HttpResponse {
+fn apology() -> Response {
+    Response::new().say(&Say { text: APOLOGY, ..Say::default() }).hangup()
+}
+
+fn twiml(response: Response) -> HttpResponse {
     HttpResponse::Ok().content_type("text/xml; charset=utf-8").body(response.finish())
 }

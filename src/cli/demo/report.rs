@@ -84,7 +84,6 @@ impl Report {
         let turns = call
             .ledger
             .turns()
-            .iter()
             .map(|turn| Spoken {
                 at_ms: offset + signed(turn.began_ms),
                 who: turn.who,
@@ -261,7 +260,6 @@ fn interruptions(
         let whole: u64 = call
             .ledger
             .turns()
-            .iter()
             .filter(|turn| turn.part.is_some_and(|number| (parts_before..part).contains(&number)))
             .map(|turn| match turn.heard {
                 Share::All => turn.audio_ms,

@@ -54,6 +54,22 @@ async fn a_carrier_reaches_the_desk_on_every_media_path() {
 }
 
 #[actix_rt::test]
+async fn a_socket_that_names_a_worker_arrives_on_its_thread() {
+    let house = House::open_with_workers(TestDesk::default(), 3);
+    for worker in 0..3 {
+        let mut threads = std::collections::HashSet::new();
+        for _ in 0..6 {
+            let mut caller = call(&house, &format!("/twilio/media/w{worker}")).await;
+            assert_eq!(say(&mut caller, "hello".to_owned()).await, "5");
+            threads.insert(house.desk.threads.lock().unwrap().pop().unwrap());
+        }
+        assert_eq!(threads.len(), 1, "wherever it was accepted");
+        let segment = house.workers.segment(threads.into_iter().next().unwrap());
+        assert_eq!(segment, Some(format!("w{worker}")));
+    }
+}
+
+#[actix_rt::test]
 async fn a_handshake_is_answered_as_the_rfc_says_and_offers_nothing_more() {
     let house = House::open(TestDesk::default());
     let extras = "origin: http://elsewhere\r\nsec-websocket-protocol: chat\r\nsec-websocket-extensions: permessage-deflate\r\n";
@@ -167,7 +183,7 @@ async fn a_socket_must_be_signed_by_the_carrier() {
 
 #[actix_rt::test]
 async fn sockets_beyond_the_limit_are_refused_until_one_goes() {
-    let house = House::build(TestDesk::default(), Signatures::Off, 1);
+    let house = House::build(TestDesk::default(), Signatures::Off, 1, 1);
     let mut first = call(&house, "/twilio/media").await;
     assert_eq!(say(&mut first, "a".to_owned()).await, "1");
     assert_eq!(house.sockets.open(), 1);
@@ -196,6 +212,7 @@ async fn a_client_that_does_not_take_our_answer_is_given_up() {
         desk: Data::from(Arc::<TestDesk>::clone(&desk) as Arc<dyn Desk>),
         gauge: SocketGauge::default(),
         sockets_max: 1,
+        workers: Arc::default(),
     });
     let request = actix_web::test::TestRequest::get()
         .uri("/twilio/media")

@@ -1,0 +1,104 @@
+//! Records of calls in memory: what one node needs to go on with a call whose actor has gone.
+//!
+//! It refuses to outlive the process.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, ready};
+use tandem_actors::ports::CallStore;
+use tandem_actors::record::{CallRecord, CallState};
+
+/// Records of calls that are over, beyond the seats of the node. Carriers ask at once; 4,096 calls are minutes at any rate
+/// that a node can bear.
+const OVER_MAX: usize = 4_096;
+
+/// Shared by all threads.
+pub(crate) struct MemoryCalls {
+    kept_max: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    records: HashMap<String, CallRecord>,
+    /// Call SIDs in the order in which they were first kept.
+    order: VecDeque<String>,
+}
+
+impl MemoryCalls {
+    /// For a node with so many seats.
+    pub(crate) fn new(calls_max: usize) -> Self {
+        Self { kept_max: calls_max + OVER_MAX, kept: Mutex::default() }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CallStore for MemoryCalls {
+    fn keep(&self, record: CallRecord) {
+        let mut kept = self.kept();
+        let call_sid = record.call_sid.clone();
+        if kept.records.insert(call_sid.clone(), record).is_some() {
+            return;
+        }
+        kept.order.push_back(call_sid);
+        if kept.order.len() <= self.kept_max {
+            return;
+        }
+        // The oldest that is over; a call may be older than thousands that came and went.
+        let is_over = |kept: &Kept, sid: &String| {
+            kept.records.get(sid).is_none_or(|record| !matches!(record.state, CallState::Live))
+        };
+        let at = (0..kept.order.len()).find(|at| is_over(&kept, &kept.order[*at])).unwrap_or_default();
+        if let Some(forgotten) = kept.order.remove(at) {
+            kept.records.remove(&forgotten);
+        }
+    }
+
+    fn find(&self, call_sid: &str) -> LocalBoxFuture<'static, Option<CallRecord>> {
+        ready(self.kept().records.get(call_sid).cloned()).boxed_local()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_actors::ledger::Ledger;
+    use tandem_actors::mode::Mode;
+    use tandem_actors::ports::CallId;
+
+    use super::*;
+
+    fn record(n: u128, state: CallState) -> CallRecord {
+        CallRecord {
+            id: CallId(uuid::Uuid::from_u128(n)),
+            call_sid: format!("CA{n}"),
+            agent: "night desk".to_owned(),
+            from_opt: None,
+            to_opt: None,
+            started_at: jiff::Timestamp::UNIX_EPOCH,
+            mode: Mode::Realtime,
+            ledger: Ledger::default(),
+            state,
+        }
+    }
+
+    #[test]
+    fn the_newest_state_is_found_and_only_calls_that_are_over_are_forgotten() {
+        let calls = MemoryCalls::new(1);
+        let over = || CallState::Ended { reason: "caller_hung_up".to_owned(), by_us: false };
+        calls.keep(record(0, CallState::Live));
+        for n in 1..10_000 {
+            calls.keep(record(n, CallState::Live));
+            calls.keep(record(n, over()));
+        }
+        let find = |n: u128| calls.find(&format!("CA{n}")).now_or_never().expect("memory does not wait");
+        assert_eq!(find(0).map(|record| record.state), Some(CallState::Live), "it lives");
+        assert_eq!(find(9_999).map(|record| record.state), Some(over()));
+        assert_eq!(find(1), None);
+        assert!(calls.kept().records.len() <= 1 + OVER_MAX);
+    }
+}
