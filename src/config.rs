@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use confique::Config as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+use tandem_actors::fallback::ladder::Rung;
+use tandem_actors::mode::Mode;
 
 pub use self::url::Url;
 
@@ -45,7 +47,23 @@ pub struct Config {
     #[config(nested)]
     pub server: Server,
     #[config(nested)]
+    pub database: Database,
+    #[config(nested)]
+    pub admin: Admin,
+    /// Which mode a new call gets, until an operator says otherwise over HTTP.
+    #[config(nested)]
+    pub routing: Routing,
+    #[config(nested)]
     pub openai: OpenAi,
+    /// The language model of the modes `traditional` and `cascade`.
+    #[config(nested)]
+    pub chat: Chat,
+    /// What speaks in mode `cascade`, and instead of the carrier in mode `traditional`.
+    #[config(nested)]
+    pub speech: Speech,
+    /// What listens in mode `cascade`.
+    #[config(nested)]
+    pub transcription: TranscriptionModel,
     #[config(nested)]
     pub twilio: Twilio,
     /// Who answers.
@@ -76,14 +94,50 @@ pub struct Server {
 }
 
 #[derive(Debug, confique::Config)]
+pub struct Database {
+    /// Where settings and the audit log are kept: `sqlite://FILE`, made when it is missing, or `sqlite::memory:`, which is
+    /// gone with the process.
+    #[config(default = "sqlite://tandem.db", env = "DATABASE_URL", deserialize_with = value::name)]
+    pub url: String,
+}
+
+#[derive(Debug, confique::Config)]
+pub struct Admin {
+    /// Key of the operators' calls, sent as `Authorization: Bearer KEY`. Empty: they are taken only from this machine,
+    /// and only while `server.public_url` is a loopback address too.
+    #[config(default = "", deserialize_with = value::secret)]
+    pub api_key: SecretString,
+}
+
+#[derive(Debug, confique::Config)]
+pub struct Routing {
+    /// Share of calls that begin in mode `realtime`, 0 to 1; the others begin in `traditional`. The start value: once it
+    /// was set over HTTP, that counts.
+    #[config(
+        default = 0.5,
+        env = "REALTIME_API_PROBABILITY",
+        validate((0.0..=1.0).contains(realtime_probability), "must be 0 to 1")
+    )]
+    pub realtime_probability: f64,
+
+    /// What the draw of a call is hashed with, the same on every node. Empty: made once and kept in the database.
+    #[config(default = "")]
+    pub salt: String,
+}
+
+#[derive(Debug, confique::Config)]
 pub struct OpenAi {
-    /// Key of the account that pays. May stay empty while `realtime_url` is a loopback address.
+    /// Key of the account that pays. May stay empty while the addresses below are loopback addresses.
     #[config(default = "", env = "OPENAI_API_KEY", deserialize_with = value::secret)]
     pub api_key: SecretString,
 
     /// Endpoint of the Realtime API, or of a server that speaks it. The model is appended as a query.
     #[config(default = "wss://api.openai.com/v1/realtime", deserialize_with = url::web_socket)]
     pub realtime_url: Url,
+
+    /// Where the other APIs begin: chat, speech, transcription.
+    #[config(default = "https://api.openai.com/v1", deserialize_with = url::http)]
+    pub base_url: Url,
 
     /// Model of realtime calls.
     #[config(default = "gpt-realtime-2.1", deserialize_with = value::name)]
@@ -102,6 +156,75 @@ pub struct OpenAi {
     /// Both are understood when reading.
     #[config(default = "ga")]
     pub dialect: Dialect,
+}
+
+#[derive(Debug, confique::Config)]
+pub struct Chat {
+    /// Where the API of the language model begins. Not set: `openai.base_url`.
+    #[config(deserialize_with = url::http)]
+    pub base_url: Option<Url>,
+
+    /// Its key. Empty: `openai.api_key`, if it is asked at `openai.base_url`.
+    #[config(default = "", deserialize_with = value::secret)]
+    pub api_key: SecretString,
+
+    /// `completions`: the API that every server speaks. `responses`: the one that OpenAI's newest models want.
+    #[config(default = "completions")]
+    pub api: ChatApi,
+
+    /// Fast and cheap beats clever: the caller waits for the whole answer in mode `traditional`.
+    #[config(default = "gpt-6-luna", deserialize_with = value::name)]
+    pub model: String,
+
+    /// How hard the model thinks before it speaks, such as `none` or `low`. Not set: the provider's choice. Models that
+    /// do not reason refuse it.
+    pub reasoning_effort: Option<String>,
+
+    /// How the bound of an answer is spelt: `max_completion_tokens`, or `max_tokens` for many self-hosted servers.
+    #[config(default = "max_completion_tokens")]
+    pub length_field: LengthField,
+
+    /// Upper bound of one answer in tokens, 16 to 32000. 400 are about 300 words, two minutes of speech.
+    #[config(default = 400, validate((16..=32_000).contains(max_output_tokens), "must be 16 to 32000"))]
+    pub max_output_tokens: u32,
+}
+
+#[derive(Debug, confique::Config)]
+pub struct Speech {
+    /// `off`, `openai` (or whatever serves its `/audio/speech`) or `elevenlabs`.
+    #[config(default = "off")]
+    pub provider: SpeechProvider,
+
+    /// Where its API begins. Not set: `openai.base_url`, or `https://api.elevenlabs.io`.
+    #[config(deserialize_with = url::http)]
+    pub base_url: Option<Url>,
+
+    /// Its key. Empty: `openai.api_key`, if it is asked at `openai.base_url`.
+    #[config(default = "", deserialize_with = value::secret)]
+    pub api_key: SecretString,
+
+    /// OpenAI's own speech models end 2027-01-06; self-hosted servers name theirs.
+    #[config(default = "gpt-4o-mini-tts", deserialize_with = value::name)]
+    pub model: String,
+
+    /// A name at OpenAI, an id at ElevenLabs.
+    #[config(default = "marin", deserialize_with = value::name)]
+    pub voice: String,
+}
+
+#[derive(Debug, confique::Config)]
+pub struct TranscriptionModel {
+    /// Where its API begins. Not set: `openai.base_url`.
+    #[config(deserialize_with = url::http)]
+    pub base_url: Option<Url>,
+
+    /// Its key. Empty: `openai.api_key`, if it is asked at `openai.base_url`.
+    #[config(default = "", deserialize_with = value::secret)]
+    pub api_key: SecretString,
+
+    /// Such as `gpt-transcribe`. Empty: off, and with it mode `cascade`.
+    #[config(default = "")]
+    pub model: String,
 }
 
 #[derive(Debug, confique::Config)]
@@ -164,9 +287,91 @@ pub struct Agent {
     #[config(validate((1..=32_000).contains(max_output_tokens), "must be 1 to 32000"))]
     pub max_output_tokens: Option<u32>,
 
+    /// What a call goes through, rung by rung, when the mode it began in fails: `realtime`, `hybrid`, `cascade`,
+    /// `traditional`, `human`. Modes that are not configured are passed over; an apology comes last.
+    #[config(default = ["realtime", "hybrid", "cascade", "traditional", "human"], deserialize_with = value::ladder)]
+    pub ladder: Vec<Rung>,
+
+    /// Who takes over when nothing else is left, in E.164. Empty: nobody.
+    #[config(default = "", deserialize_with = value::phone_number)]
+    pub human_number: String,
+
+    /// Whether a call that fell back to mode `traditional` goes back up, between two turns, as soon as a better one works.
+    #[config(default = false)]
+    pub go_back_up: bool,
+
     /// How the provider finds the end of what the caller says.
     #[config(nested)]
     pub turn_detection: TurnDetection,
+
+    /// How the agent talks in mode `traditional`, where the carrier hears and speaks.
+    #[config(nested)]
+    pub traditional: Traditional,
+}
+
+#[derive(Debug, confique::Config)]
+pub struct Traditional {
+    /// The carrier's voice, such as `Polly.Joanna-Neural`; it must speak `language`. Empty: the account's own.
+    #[config(default = "")]
+    pub voice: String,
+
+    /// What is spoken and heard, such as `en-US`.
+    #[config(default = "en-US", deserialize_with = value::name)]
+    pub language: String,
+
+    /// Words to expect, separated by commas.
+    #[config(default = "")]
+    pub hints: String,
+
+    /// The carrier's recogniser, such as `deepgram_nova-3`. Empty: the carrier chooses, and falls back by itself.
+    #[config(default = "")]
+    pub speech_model: String,
+
+    /// Whether the carrier masks what it takes for swear words.
+    #[config(default = false)]
+    pub profanity_filter: bool,
+
+    /// Silence after our words that counts as no answer, 1 to 60.
+    #[config(default = 5, validate((1..=60).contains(gather_seconds), "must be 1 to 60"))]
+    pub gather_seconds: u32,
+
+    /// Said first, word for word.
+    #[config(default = "Hello, how can I help you?")]
+    pub greeting: String,
+
+    /// Said to a caller who says nothing.
+    #[config(default = "Are you still there?")]
+    pub reprompt: String,
+
+    /// Silences in a row that are answered so; the next one is said goodbye to.
+    #[config(default = 2, validate(*reprompts_max <= 10, "must be 0 to 10"))]
+    pub reprompts_max: u32,
+
+    /// Said while the answer is still being made.
+    #[config(default = "One moment, please.")]
+    pub filler: String,
+
+    /// Said when an answer failed and another is being made.
+    #[config(default = "I am sorry, I lost my train of thought. One moment, please.")]
+    pub apology: String,
+
+    /// Said before `human_number` is dialled.
+    #[config(default = "I am sorry, something is wrong on our side. I am connecting you to a colleague.")]
+    pub handing_over: String,
+
+    /// Said before we hang up because nothing else is left.
+    #[config(
+        default = "I am sorry, this call cannot go on because of a fault on our side. Please call again."
+    )]
+    pub sorry: String,
+
+    /// Said last, to a caller who says nothing or whose call has reached its length.
+    #[config(default = "Goodbye.")]
+    pub goodbye: String,
+
+    /// An answer is cut to whole sentences within so many characters, 80 to 4000. 1200 take about 80 s to say.
+    #[config(default = 1200, validate((80..=4_000).contains(answer_chars_max), "must be 80 to 4000"))]
+    pub answer_chars_max: u32,
 }
 
 #[derive(Debug, confique::Config)]
@@ -252,6 +457,28 @@ pub enum Dialect {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChatApi {
+    Completions,
+    Responses,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LengthField {
+    MaxCompletionTokens,
+    MaxTokens,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SpeechProvider {
+    Off,
+    OpenAi,
+    ElevenLabs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoiseReduction {
     Off,
@@ -334,12 +561,33 @@ impl Config {
             .expect("every required key has a default, as loading no source at all shows"))
     }
 
-    /// Whether `serve` can take calls with this: an enabled mode without its key would fail only at the first call.
+    /// The modes that calls can be served in: those whose servers are named and have their keys.
+    pub fn modes(&self) -> Vec<Mode> {
+        let has = |key: &SecretString| !key.expose_secret().is_empty();
+        let realtime = has(&self.openai.api_key) || self.openai.realtime_url.is_loopback();
+        let (chat_url, chat_key_opt) = self.service(self.chat.base_url.as_ref(), &self.chat.api_key);
+        // A server of one's own may want no key.
+        let chat = chat_key_opt.is_some() || self.chat.base_url.is_some() || chat_url.is_loopback();
+        let ears_and_mouth =
+            self.speech.provider != SpeechProvider::Off && !self.transcription.model.is_empty();
+        let configured =
+            [(Mode::Traditional, chat), (Mode::Realtime, realtime), (Mode::Cascade, chat && ears_and_mouth)];
+        configured.into_iter().filter_map(|(mode, configured)| configured.then_some(mode)).collect()
+    }
+
+    /// Whether `serve` can take calls with this: what is switched on without its key would fail only at the first call.
     pub fn check_serve(&self) -> Result<(), ConfigError> {
-        if self.openai.api_key.expose_secret().is_empty() && !self.openai.realtime_url.is_loopback() {
+        if self.modes().is_empty() {
             return Err(ConfigError::MissingKey {
                 key: "openai.api_key",
                 remedy: "OPENAI_API_KEY, or point openai.realtime_url at a server on this machine",
+            });
+        }
+        let speech_key = self.speech.api_key.expose_secret();
+        if self.speech.provider == SpeechProvider::ElevenLabs && speech_key.is_empty() {
+            return Err(ConfigError::MissingKey {
+                key: "speech.api_key",
+                remedy: "TANDEM__SPEECH__API_KEY, or speech.provider = \"off\"",
             });
         }
         if self.twilio.auth_token.is_empty() && self.twilio.validate_signatures {
@@ -349,6 +597,21 @@ impl Config {
             });
         }
         Ok(())
+    }
+}
+
+impl Config {
+    /// Where a service of models is asked, and with which key: its own, or the account's at OpenAI's own address. A key is
+    /// never sent to somebody else's server.
+    pub fn service<'a>(
+        &'a self,
+        base_url_opt: Option<&'a Url>,
+        own_key: &'a SecretString,
+    ) -> (&'a Url, Option<&'a SecretString>) {
+        let base_url = base_url_opt.unwrap_or(&self.openai.base_url);
+        let inherited = (*base_url == self.openai.base_url).then_some(&self.openai.api_key);
+        let is_set = |key: &&SecretString| !key.expose_secret().is_empty();
+        (base_url, Some(own_key).filter(is_set).or(inherited.filter(is_set)))
     }
 }
 

@@ -207,7 +207,7 @@ fn an_unknown_name_is_refused_and_the_nearest_known_one_is_named() {
         ),
         (
             "[server]\napi_key = \"x\"",
-            "unknown key `server.api_key` in chosen.toml; the nearest known one is `openai.api_key`",
+            "unknown key `server.api_key` in chosen.toml; the nearest known one is `speech.api_key`",
         ),
     ] {
         assert_eq!(complaint(load_file(text)), expected);
@@ -345,4 +345,56 @@ fn serving_needs_the_keys_of_what_is_switched_on() {
         ]),
         Ok(())
     );
+}
+
+#[test]
+fn a_mode_is_configured_when_its_servers_are_named_and_have_their_keys() {
+    let modes = |pairs: &[(&str, &str)]| {
+        let environment =
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let sources = Sources { house_file: Path::new(""), chosen_file_opt: None, environment: &environment };
+        Config::load(&sources).unwrap().modes()
+    };
+    let key = ("OPENAI_API_KEY", "sk-1");
+    let ears = ("TANDEM__TRANSCRIPTION__MODEL", "gpt-transcribe");
+    let mouth = ("TANDEM__SPEECH__PROVIDER", "openai");
+    assert_eq!(modes(&[]), []);
+    assert_eq!(modes(&[key]), [Mode::Traditional, Mode::Realtime]);
+    assert_eq!(modes(&[key, ears]), [Mode::Traditional, Mode::Realtime]);
+    assert_eq!(modes(&[key, ears, mouth]), [Mode::Traditional, Mode::Realtime, Mode::Cascade]);
+    assert_eq!(modes(&[("TANDEM__OPENAI__REALTIME_URL", "ws://localhost:9/v1/realtime")]), [Mode::Realtime]);
+    let own = ("TANDEM__CHAT__BASE_URL", "http://llm.internal:8000/v1");
+    assert_eq!(modes(&[own]), [Mode::Traditional]);
+}
+
+#[test]
+fn a_key_is_never_sent_to_somebody_elses_server() {
+    let environment =
+        [("OPENAI_API_KEY", "sk-1"), ("TANDEM__CHAT__BASE_URL", "https://elsewhere.example/v1")];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let sources = Sources { house_file: Path::new(""), chosen_file_opt: None, environment: &environment };
+    let config = Config::load(&sources).unwrap();
+    assert!(config.service(config.chat.base_url.as_ref(), &config.chat.api_key).1.is_none());
+    assert!(config.service(config.speech.base_url.as_ref(), &config.speech.api_key).1.is_some());
+}
+
+#[test]
+fn the_ladder_and_the_human_number_are_checked() {
+    let load = |name: &str, value: &str| {
+        let environment = [(name.to_owned(), value.to_owned())].into();
+        let sources = Sources { house_file: Path::new(""), chosen_file_opt: None, environment: &environment };
+        Config::load(&sources).map_err(|error| error.to_string())
+    };
+    let ladder = load("TANDEM__AGENT__LADDER", "cascade, human").unwrap().agent.ladder;
+    assert_eq!(ladder, [Rung::Mode(Mode::Cascade), Rung::Human]);
+    for (name, value, problem) in [
+        ("TANDEM__AGENT__LADDER", "cascade,operator", "must be a list of"),
+        ("TANDEM__AGENT__HUMAN_NUMBER", "0800 HELP", "must be a number"),
+        ("REALTIME_API_PROBABILITY", "1.5", "must be 0 to 1"),
+        ("REALTIME_API_PROBABILITY", "NaN", "in REALTIME_API_PROBABILITY"),
+        ("REALTIME_API_PROBABILITY", "abc", "in REALTIME_API_PROBABILITY"),
+    ] {
+        let error = load(name, value).unwrap_err();
+        assert!(error.contains(problem), "{error}");
+    }
 }

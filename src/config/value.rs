@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use secrecy::SecretString;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
+use tandem_actors::fallback::ladder::Rung;
 
 pub(super) fn socket_address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
     SocketAddr::deserialize(from)
@@ -38,5 +39,36 @@ pub(super) fn language<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::
         Ok(text)
     } else {
         Err(D::Error::custom("must be two lower-case letters such as \"en\", or empty"))
+    }
+}
+
+/// Rungs by name; from the environment separated by commas.
+pub(super) fn ladder<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Rung>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Names {
+        List(Vec<String>),
+        Text(String),
+    }
+    let wrong = || D::Error::custom("must be a list of realtime, hybrid, cascade, traditional and human");
+    let names = match Names::deserialize(from).map_err(|_| wrong())? {
+        Names::List(names) => names,
+        Names::Text(text) => {
+            text.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+        }
+    };
+    names.iter().map(|name| name.parse().map_err(|_| wrong())).collect()
+}
+
+/// E.164, or nothing.
+pub(super) fn phone_number<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = String::deserialize(from)?;
+    let is_number = text.strip_prefix('+').is_some_and(|digits| {
+        (7..=15).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit())
+    });
+    if is_number || text.is_empty() {
+        Ok(text)
+    } else {
+        Err(D::Error::custom("must be a number such as \"+14155550100\", or empty"))
     }
 }
