@@ -37,6 +37,7 @@ pub mod leg;
 pub mod messages;
 pub mod mode;
 pub mod ports;
+pub mod router;
 pub mod switchboard;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -13,6 +13,7 @@ pub mod audit;
 pub mod decide;
 pub mod phase;
 pub mod timeline;
+pub mod turns;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -7,7 +7,9 @@
 //! An engine that cannot go on says so and stops; it never tries again by itself. Whether to redial, and whom, is
 //! the call's to decide. An engine knows its socket, its lanes and nobody else.
 
+pub mod cascade;
 pub mod realtime;
+pub mod turn;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,12 +2,21 @@
 //!
 //! It refuses to know what the answers are.
 
+mod admin;
+mod audit;
+mod body;
+mod clips;
 mod desk;
 mod gate;
+mod gather;
 mod health;
 mod media;
+mod outcome;
+mod probability;
 mod problem;
+mod query;
 mod resume;
+mod routing;
 mod server;
 mod status;
 mod voice;
@@ -15,9 +24,12 @@ mod webhook;
 
 use actix_web::web::{self, ServiceConfig};
 
+pub use admin::AdminRule;
 pub use desk::{Desk, Fate, MediaRequest, Refusal, Ring, Standing};
 pub use gate::{Gate, Signatures};
+pub use gather::TurnDesk;
 pub use server::{BindError, Listener, Serving, serve};
+pub use status::WhoAnswers;
 
 /// Where media sockets are accepted. One more path segment may follow: `/twilio/media/7Qm2`.
 const MEDIA: [&str; 3] = ["/twilio/media", "/media-stream", "/phone/media-stream"];
@@ -25,6 +37,16 @@ const MEDIA: [&str; 3] = ["/twilio/media", "/media-stream", "/phone/media-stream
 const VOICE: [&str; 3] = ["/twilio/voice", "/voice-realtime", "/phone/incoming-realtime"];
 
 fn routes(app: &mut ServiceConfig) {
+    calls(app);
+    operation(app);
+    for path in MEDIA {
+        app.service(web::resource([path, &format!("{path}/{{name:[^/]*}}")]).to(media::not_an_upgrade));
+    }
+    app.default_service(web::to(problem::not_found));
+}
+
+/// What carriers and load balancers ask.
+fn calls(app: &mut ServiceConfig) {
     app.service(
         web::resource(VOICE)
             .get(voice::answer)
@@ -32,6 +54,18 @@ fn routes(app: &mut ServiceConfig) {
             .default_service(problem::only("GET, POST")),
     )
     .service(web::resource("/twilio/resume").post(resume::resume).default_service(problem::only("POST")))
+    .service(
+        web::resource("/twilio/gather")
+            .get(gather::gather)
+            .post(gather::gather)
+            .default_service(problem::only("GET, POST")),
+    )
+    .service(
+        web::resource("/twilio/clips/{name}")
+            .get(clips::clip)
+            .head(clips::clip)
+            .default_service(problem::only("GET, HEAD")),
+    )
     .service(
         web::resource(["/health", "/health/live"])
             .get(health::live)
@@ -50,12 +84,41 @@ fn routes(app: &mut ServiceConfig) {
             .head(status::status)
             .default_service(problem::only("GET, HEAD")),
     );
-    for path in MEDIA {
-        app.service(web::resource([path, &format!("{path}/{{name:[^/]*}}")]).to(media::not_an_upgrade));
-    }
-    app.default_service(web::to(problem::not_found));
 }
 
+/// What operators ask and change.
+fn operation(app: &mut ServiceConfig) {
+    app.service(
+        web::resource("/realtime-api-config")
+            .get(probability::read)
+            .post(probability::update)
+            .default_service(problem::only("GET, POST")),
+    )
+    .service(
+        web::resource("/api/v1/routing")
+            .get(routing::read)
+            .put(routing::replace)
+            .default_service(problem::only("GET, PUT")),
+    )
+    .service(
+        web::resource("/api/v1/routing/explain").get(routing::explain).default_service(problem::only("GET")),
+    )
+    .service(web::resource("/api/v1/routing/plans").get(routing::plans).default_service(problem::only("GET")))
+    .service(
+        web::resource("/api/v1/routing/plans/{rule}/restart")
+            .post(routing::restart)
+            .default_service(problem::only("POST")),
+    )
+    .service(
+        web::resource("/api/v1/calls/{call}/outcome")
+            .post(outcome::tell)
+            .default_service(problem::only("POST")),
+    )
+    .service(web::resource("/api/v1/audit").get(audit::list).default_service(problem::only("GET")));
+}
+
+#[cfg(test)]
+mod control_room;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
