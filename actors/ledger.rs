@@ -152,6 +152,28 @@ impl Ledger {
         }
     }
 
+    /// Words of the agent's that go out as text, to be spoken elsewhere. They count as unheard until
+    /// [`Self::text_heard`].
+    pub fn agent_text(&mut self, item: &str, text: &str, at_ms: u64) {
+        self.push(Turn {
+            who: Speaker::Agent,
+            item: item.to_owned(),
+            part: None,
+            text: text.to_owned(),
+            audio_ms: 0,
+            complete: true,
+            heard: Share::Until { ms: 0 },
+            began_ms: at_ms,
+        });
+    }
+
+    /// Those words were spoken. Whether to their end only the speaker knows; they count as heard whole.
+    pub fn text_heard(&mut self, item: &str) {
+        if let Some(turn) = self.find(|turn| turn.who == Speaker::Agent && turn.item == item) {
+            turn.heard = Share::All;
+        }
+    }
+
     /// The caller cut in while the parts of `open` were not heard to their end. Every one behind that being heard was not
     /// heard at all.
     pub fn cut(&mut self, open: RangeInclusive<Part>, heard: Option<Heard>) {
@@ -222,6 +244,17 @@ mod tests {
         ledger.cut(Part(1)..=Part(9), Some(Heard { part: Part(2), samples: 4_000 }));
         let heard: Vec<_> = ledger.turns().map(|turn| turn.heard).collect();
         assert_eq!(heard, [Share::All, Share::Until { ms: 500 }]);
+    }
+
+    #[test]
+    fn words_that_are_spoken_elsewhere_count_once_somebody_says_so() {
+        let mut ledger = Ledger::default();
+        ledger.agent_text("a1", "Good evening.", 0);
+        assert_eq!(spoken(&ledger), [(Speaker::Agent, "")]);
+        ledger.text_heard("a1");
+        ledger.text_heard("a2"); // nobody's
+        ledger.cut(Part(0)..=Part(9), None);
+        assert_eq!(spoken(&ledger), [(Speaker::Agent, "Good evening.")], "and no cut of audio concerns them");
     }
 
     #[test]

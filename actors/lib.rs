@@ -39,6 +39,7 @@ pub mod messages;
 pub mod mode;
 pub mod ports;
 pub mod record;
+pub mod router;
 pub mod switchboard;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::call::turns::Conversation;
 use crate::fallback::ladder::Rung;
 use crate::ledger::Ledger;
 use crate::mode::Mode;
@@ -23,6 +24,8 @@ pub struct CallRecord {
     /// The mode that serves it, or served it last.
     pub mode: Mode,
     pub ledger: Ledger,
+    /// In mode `traditional`: what else whoever answers the carrier's next question has to know.
+    pub turns_opt: Option<Box<Conversation>>,
     pub state: CallState,
 }
 

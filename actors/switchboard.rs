@@ -16,7 +16,8 @@ use std::thread::ThreadId;
 use actix::{Actor, ActorFutureExt, Addr, Context, Handler, Message, ResponseActFuture, WrapFuture};
 use tokio::sync::mpsc;
 
-use crate::call::{CallActor, CallEnded, CallReport, CallSetup, EndCall};
+use crate::call::turns::{TurnCall, TurnSetup};
+use crate::call::{CallActor, CallEnded, CallReport, CallSetup, CallerGone, EndCall};
 use crate::kit::child;
 use crate::kit::exit::{Cause, Exited};
 use crate::ports::CallId;
@@ -42,15 +43,42 @@ struct Live {
 }
 
 /// The place of one actor that serves a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Seat(u64);
 
 /// A live call, and the thread that it lives on: its sockets must come there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundCall {
     pub id: CallId,
-    pub call: Addr<CallActor>,
+    pub call: LiveCall,
     pub thread: ThreadId,
+}
+
+/// Who serves a live call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LiveCall {
+    /// In a media mode, over a socket.
+    Media(Addr<CallActor>),
+    /// In mode `traditional`, turn by turn.
+    Turns(Addr<TurnCall>),
+}
+
+impl LiveCall {
+    /// Ends the call politely. Once per call.
+    pub fn end(&self) {
+        match self {
+            Self::Media(call) => call.do_send(EndCall),
+            Self::Turns(call) => call.do_send(EndCall),
+        }
+    }
+
+    /// The carrier says that the caller has hung up. Once per call.
+    pub fn caller_gone(&self) {
+        match self {
+            Self::Media(call) => call.do_send(CallerGone),
+            Self::Turns(call) => call.do_send(CallerGone),
+        }
+    }
 }
 
 /// Asks for a seat for one more call.
@@ -153,9 +181,21 @@ impl Switchboard {
 pub fn open_call(setup: CallSetup, switchboard: &Addr<Switchboard>) -> Addr<CallActor> {
     let (id, seat, call_sid) = (setup.id, setup.seat, setup.call_sid.clone());
     let call = child::spawn(switchboard.clone().recipient(), seat, 0, |_| CallActor::new(setup)).release();
-    let found = FoundCall { id, call: call.clone(), thread: std::thread::current().id() };
-    switchboard.do_send(Opened { seat, call_sid, found }); // one per admitted call, which is bounded
+    opened(switchboard, seat, call_sid, id, LiveCall::Media(call.clone()));
     call
+}
+
+/// Starts an admitted call that goes turn by turn, on this thread.
+pub fn open_turns(setup: TurnSetup, switchboard: &Addr<Switchboard>) -> Addr<TurnCall> {
+    let (id, seat, call_sid) = (setup.conversation.id, setup.seat, setup.call_sid.clone());
+    let call = child::spawn(switchboard.clone().recipient(), seat, 0, |_| TurnCall::new(setup)).release();
+    opened(switchboard, seat, Some(call_sid), id, LiveCall::Turns(call.clone()));
+    call
+}
+
+fn opened(switchboard: &Addr<Switchboard>, seat: Seat, call_sid: Option<String>, id: CallId, call: LiveCall) {
+    let found = FoundCall { id, call, thread: std::thread::current().id() };
+    switchboard.do_send(Opened { seat, call_sid, found }); // one per admitted call, which is bounded
 }
 
 impl Actor for Switchboard {
@@ -193,7 +233,7 @@ impl Handler<Opened> for Switchboard {
     fn handle(&mut self, Opened { seat, call_sid, found }: Opened, _: &mut Self::Context) {
         self.admitted.remove(&seat);
         if self.draining {
-            found.call.do_send(EndCall);
+            found.call.end();
         }
         self.live.insert(seat, Live { found, call_sid, reported: false });
     }
@@ -266,7 +306,7 @@ impl Handler<Drain> for Switchboard {
     fn handle(&mut self, _: Drain, _: &mut Self::Context) -> Self::Result {
         self.draining = true;
         for live in self.live.values() {
-            live.found.call.do_send(EndCall);
+            live.found.call.end();
         }
         let (tx, rx) = tokio::sync::oneshot::channel();
         self.drained.push(tx);

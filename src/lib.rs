@@ -6,12 +6,15 @@
 //! `actors/engine/realtime/session.rs` (the protocol, pure).
 
 pub mod app;
+pub mod audit;
 mod calls;
 pub mod cli;
+pub mod clips;
 pub mod clock;
 pub mod config;
 pub mod dial;
 pub mod http;
 pub mod socket;
+pub mod store;
 pub mod telemetry;
 mod tickets;

@@ -69,6 +69,8 @@ pub enum EndReason {
     NoStream,
     /// The conversation goes on, but not over this socket: the carrier asks what is next, and is told this rung.
     HandedOver(Rung),
+    /// Nothing is left to answer with, and the caller was told so.
+    EngineLost(String),
     /// Another actor serves the call, on the thread that its socket came to.
     StoodDown,
     /// The agent said goodbye because the call reached its length.
@@ -86,6 +88,7 @@ impl EndReason {
             Self::CarrierLost(_) => "carrier_lost",
             Self::NoStream => "no_stream",
             Self::HandedOver(_) => "handed_over",
+            Self::EngineLost(_) => "engine_lost",
             Self::StoodDown => "stood_down",
             Self::LengthLimit => "length_limit",
             Self::CallerIdle => "caller_idle",
@@ -95,7 +98,7 @@ impl EndReason {
 
     /// Whether the conversation is over for a caller who is still on the line.
     pub fn is_by_us(&self) -> bool {
-        matches!(self, Self::LengthLimit | Self::CallerIdle | Self::Shutdown)
+        matches!(self, Self::EngineLost(_) | Self::LengthLimit | Self::CallerIdle | Self::Shutdown)
     }
 }
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use actix::Recipient;
 
 use crate::call::decide::Role;
+use crate::engine::cascade::{CascadeSession, CascadeWiring};
 use crate::engine::realtime::RealtimeSession;
-use crate::engine::{Begin, EngineWiring, Engines};
+use crate::engine::{Begin, EngineAudio, EngineWiring, Engines};
 use crate::kit::child::{self, Child};
 use crate::kit::exit::Exited;
 use crate::messages::EngineCommand;
@@ -16,6 +17,7 @@ use crate::mode::Mode;
 
 pub(super) enum Engine {
     Realtime(Child<RealtimeSession>),
+    Cascade(Child<CascadeSession>),
 }
 
 impl Engine {
@@ -36,13 +38,24 @@ impl Engine {
                     RealtimeSession::attach(ctx, begin, dialer, dialect, wiring)
                 })))
             }
-            Mode::Traditional | Mode::Hybrid | Mode::Cascade => None,
+            Mode::Cascade => {
+                let models = engines.cascade.clone()?;
+                let EngineWiring { audio: EngineAudio::Pcmu { caller, agent }, call, .. } = wiring else {
+                    return None; // it speaks as the phone does, and its lanes are made so
+                };
+                let wiring = CascadeWiring { caller, agent, call, incarnation };
+                Some(Self::Cascade(child::spawn(watcher, Role::Engine, incarnation, move |ctx| {
+                    CascadeSession::attach(ctx, begin, models, wiring)
+                })))
+            }
+            Mode::Traditional | Mode::Hybrid => None,
         }
     }
 
     pub(super) fn incarnation(&self) -> u32 {
         match self {
             Self::Realtime(child) => child.incarnation,
+            Self::Cascade(child) => child.incarnation,
         }
     }
 
@@ -50,12 +63,14 @@ impl Engine {
     pub(super) fn tell(&self, command: EngineCommand) {
         match self {
             Self::Realtime(child) => child.addr.do_send(command),
+            Self::Cascade(child) => child.addr.do_send(command),
         }
     }
 
     pub(super) fn kill(&self) {
         match self {
             Self::Realtime(child) => child.kill(),
+            Self::Cascade(child) => child.kill(),
         }
     }
 
@@ -65,6 +80,7 @@ impl Engine {
         match (self, how) {
             (engine, Sabotage::Kill) => engine.kill(),
             (Self::Realtime(child), how) => child.addr.do_send(how),
+            (Self::Cascade(child), how) => child.addr.do_send(how),
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod phase;
 pub mod replay;
 pub mod silence;
 pub mod timeline;
+pub mod turns;
 mod wiring;
 
 use std::collections::HashMap;
@@ -508,6 +509,7 @@ impl CallActor {
             started_at: self.setup.started_at,
             mode: self.mode,
             ledger: self.ledger.clone(),
+            turns_opt: None,
             state,
         });
     }
@@ -531,8 +533,8 @@ impl CallActor {
         u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The caller cut in after hearing so much of the agent. Told to the engine in the same words.
-    fn heard(&mut self, heard: Option<Heard>) -> Option<Heard> {
+    /// The caller cut in after hearing so much of the agent. The engine is told the same.
+    fn interrupted(&mut self, heard: Option<Heard>) {
         let heard = heard.and_then(|heard| self.without_bridge(heard));
         if let Some(last) = self.cut_at.take() {
             self.ledger.cut(self.first_open..=last, heard);
@@ -544,7 +546,9 @@ impl CallActor {
             self.note(What::Interrupted { part: heard.part.0, heard_ms: heard.ms() });
         }
         self.keep_live();
-        heard
+        if let Some(engine) = &self.engine {
+            engine.tell(EngineCommand::Interrupted { heard });
+        }
     }
 }
 
@@ -607,12 +611,7 @@ impl Handler<FromLeg> for CallActor {
                     self.finish(farewell.reason, ctx);
                 }
             }
-            LegFact::Cleared { heard } => {
-                let heard = self.heard(heard);
-                if let Some(engine) = &self.engine {
-                    engine.tell(EngineCommand::Interrupted { heard });
-                }
-            }
+            LegFact::Cleared { heard } => self.interrupted(heard),
             LegFact::Digit(digit) => {
                 self.last_activity = Instant::now();
                 self.note(What::Digit { digit });
@@ -677,6 +676,7 @@ impl CallActor {
                     leg.addr.do_send(LegCommand::Clear(generation));
                 } else {
                     self.agent_reader().clear(|item| item.tag().generation < generation);
+                    self.interrupted(None);
                 }
             }
             EngineFact::CallerSilent { .. } => {

@@ -7,7 +7,9 @@
 //! An engine that cannot go on says so and stops; it never tries again by itself. Whether to redial, and whom, is
 //! the call's to decide. An engine knows its socket, its lanes and nobody else.
 
+pub mod cascade;
 pub mod realtime;
+pub mod turn;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +20,7 @@ use tandem_media::playout::Part;
 use tandem_wire::openai::Dialect;
 
 use crate::agent::Agent;
+use crate::engine::cascade::CascadeModels;
 use crate::kit::lane::{LaneReader, LaneWriter};
 use crate::ledger::Ledger;
 use crate::messages::{AgentAudio, FromEngine, Generation};
@@ -87,6 +90,7 @@ pub enum EngineAudio {
 #[derive(Default)]
 pub struct Engines {
     pub realtime: Option<RealtimeLine>,
+    pub cascade: Option<CascadeModels>,
 }
 
 /// How realtime sessions are reached.
@@ -100,7 +104,8 @@ pub struct RealtimeLine {
 
 impl Engines {
     pub fn modes(&self) -> Vec<Mode> {
-        self.realtime.iter().map(|_| Mode::Realtime).collect()
+        let realtime = self.realtime.iter().map(|_| Mode::Realtime);
+        realtime.chain(self.cascade.iter().map(|_| Mode::Cascade)).collect()
     }
 
     /// The format that engines of this mode speak.

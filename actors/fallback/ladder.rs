@@ -93,6 +93,14 @@ impl Ladder {
         rungs().find(healthy).or_else(|| rungs().next()).unwrap_or(Rung::Apology)
     }
 
+    /// The first media mode whose breaker is not open.
+    pub fn best_media(&self, open: &[Mode]) -> Option<Mode> {
+        self.0.iter().find_map(|rung| match rung {
+            Rung::Mode(mode) if mode.is_media() && !open.contains(mode) => Some(*mode),
+            _ => None,
+        })
+    }
+
     /// Whether a media mode is left to go to without letting go of the caller's socket.
     pub fn has_media_left(&self, failed: &[Mode], current: Mode) -> bool {
         self.0.iter().any(|rung| {

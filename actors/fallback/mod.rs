@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use crate::messages::FailureKind;
 use crate::mode::Mode;
+use crate::router::BreakerChanged;
 use breaker::{Breaker, Change};
 use ladder::{Ladder, Rung};
 
@@ -47,14 +48,6 @@ pub struct NextRung {
 pub struct EngineFared {
     pub mode: Mode,
     pub failure_opt: Option<FailureKind>,
-}
-
-/// A mode is not worth choosing any more, or is again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
-#[rtype(result = "()")]
-pub struct BreakerChanged {
-    pub mode: Mode,
-    pub open: bool,
 }
 
 /// Modes whose breaker is open now.

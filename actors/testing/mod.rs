@@ -13,4 +13,4 @@ pub use peers::{CarrierPeer, Peer, ProviderPeer, socket_pair};
 pub use quiet::{FarEnd, QuietCall};
 pub use sabotage::{Sabotage, SabotageChild};
 pub use store::MemoryCallStore;
-pub use universe::{CallOptions, Dial, Universe, test_agent};
+pub use universe::{CallOptions, Dial, NoProbes, Universe, test_agent};

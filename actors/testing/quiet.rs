@@ -146,7 +146,7 @@ impl QuietCall {
             ladder: Ladder::new(Mode::Realtime, &[], &[Mode::Realtime]),
             failed: Vec::new(),
             ledger: Ledger::default(),
-            engines: Arc::new(Engines { realtime: Some(realtime) }),
+            engines: Arc::new(Engines { realtime: Some(realtime), cascade: None }),
             fallback: Fallback::new(Arc::new(NoProbes), None).start(),
             store: Arc::new(MemoryCallStore::default()),
             switchboard: switchboard.clone().recipient(),

@@ -4,6 +4,7 @@ use actix::{Actor, ActorContext, Context, Handler, Message};
 
 use crate::call::CallActor;
 use crate::call::decide::Role;
+use crate::engine::cascade::CascadeSession;
 use crate::engine::realtime::RealtimeSession;
 use crate::leg::twilio::TwilioStream;
 use crate::transcoder::Transcoder;
@@ -45,7 +46,7 @@ macro_rules! sabotaged {
     )+};
 }
 
-sabotaged!(TwilioStream, RealtimeSession, Transcoder);
+sabotaged!(TwilioStream, RealtimeSession, CascadeSession, Transcoder);
 
 impl Handler<SabotageChild> for CallActor {
     type Result = ();

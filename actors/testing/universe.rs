@@ -15,6 +15,7 @@ use super::peers::{CarrierPeer, Peer, ProviderPeer, socket_pair};
 use super::store::MemoryCallStore;
 use crate::agent::{Agent, TurnDetection, TurnDetectionKind};
 use crate::call::{CallActor, CallReport, CallSetup, LegArrived, Limits};
+use crate::engine::cascade::CascadeModels;
 use crate::engine::{AudioChoice, Engines, RealtimeLine};
 use crate::fallback::ladder::Ladder;
 use crate::fallback::{Fallback, Prober};
@@ -43,6 +44,8 @@ pub struct CallOptions {
     pub limits: Limits,
     /// The provider ends a session after this.
     pub session_max: Duration,
+    /// The models of mode `cascade`, if it is configured.
+    pub cascade: Option<CascadeModels>,
     /// Whether a human can be reached, as the ladder's last rung but one.
     pub human: bool,
 }
@@ -59,6 +62,7 @@ impl Default for CallOptions {
                 silence_max: Duration::from_secs(4),
             },
             session_max: Duration::from_hours(1),
+            cascade: None,
             human: false,
         }
     }
@@ -128,6 +132,7 @@ impl Universe {
                 audio: options.audio,
                 session_max: options.session_max,
             }),
+            cascade: options.cascade,
         };
         let order = Ladder::usual_order(options.human);
         let mut configured = engines.modes();
@@ -218,7 +223,7 @@ impl Default for Universe {
 }
 
 /// Providers are never found to work again.
-pub(super) struct NoProbes;
+pub struct NoProbes;
 
 impl Prober for NoProbes {
     fn probe(&self, _: Mode) -> LocalBoxFuture<'static, bool> {

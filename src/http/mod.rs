@@ -2,12 +2,21 @@
 //!
 //! It refuses to know what the answers are.
 
+mod admin;
+mod audit;
+mod body;
 mod callbacks;
+mod clips;
 mod desk;
 mod gate;
+mod gather;
 mod health;
 mod media;
+mod outcome;
+mod probability;
 mod problem;
+mod query;
+mod routing;
 mod server;
 mod status;
 mod voice;
@@ -17,9 +26,12 @@ mod workers;
 use actix_web::web::{self, ServiceConfig};
 use tandem_actors::mode::Mode;
 
+pub use admin::AdminRule;
 pub use desk::{Asked, Desk, MediaRequest, Refusal, Reply, Ring, Standing};
 pub use gate::{Gate, Signatures};
+pub use gather::TurnDesk;
 pub use server::{BindError, Listener, Serving, serve};
+pub use status::WhoAnswers;
 pub use workers::Workers;
 
 /// Where media sockets are accepted. One more path segment may follow: `/twilio/media/7Qm2`.
@@ -38,6 +50,16 @@ const VOICE_IN: [(&str, Mode); 8] = [
 ];
 
 fn routes(app: &mut ServiceConfig) {
+    calls(app);
+    operation(app);
+    for path in MEDIA {
+        app.service(web::resource([path, &format!("{path}/{{name:[^/]*}}")]).to(media::not_an_upgrade));
+    }
+    app.default_service(web::to(problem::not_found));
+}
+
+/// What carriers and load balancers ask.
+fn calls(app: &mut ServiceConfig) {
     app.service(
         web::resource("/twilio/voice")
             .get(voice::answer)
@@ -49,6 +71,18 @@ fn routes(app: &mut ServiceConfig) {
             .get(voice::resume)
             .post(voice::resume)
             .default_service(problem::only("GET, POST")),
+    )
+    .service(
+        web::resource("/twilio/gather")
+            .get(gather::gather)
+            .post(gather::gather)
+            .default_service(problem::only("GET, POST")),
+    )
+    .service(
+        web::resource("/twilio/clips/{name}")
+            .get(clips::clip)
+            .head(clips::clip)
+            .default_service(problem::only("GET, HEAD")),
     )
     .service(
         web::resource(["/health", "/health/live"])
@@ -84,12 +118,41 @@ fn routes(app: &mut ServiceConfig) {
         let resource = web::resource(path).get(answer).post(answer);
         app.service(resource.default_service(problem::only("GET, POST")));
     }
-    for path in MEDIA {
-        app.service(web::resource([path, &format!("{path}/{{name:[^/]*}}")]).to(media::not_an_upgrade));
-    }
-    app.default_service(web::to(problem::not_found));
 }
 
+/// What operators ask and change.
+fn operation(app: &mut ServiceConfig) {
+    app.service(
+        web::resource("/realtime-api-config")
+            .get(probability::read)
+            .post(probability::update)
+            .default_service(problem::only("GET, POST")),
+    )
+    .service(
+        web::resource("/api/v1/routing")
+            .get(routing::read)
+            .put(routing::replace)
+            .default_service(problem::only("GET, PUT")),
+    )
+    .service(
+        web::resource("/api/v1/routing/explain").get(routing::explain).default_service(problem::only("GET")),
+    )
+    .service(web::resource("/api/v1/routing/plans").get(routing::plans).default_service(problem::only("GET")))
+    .service(
+        web::resource("/api/v1/routing/plans/{rule}/restart")
+            .post(routing::restart)
+            .default_service(problem::only("POST")),
+    )
+    .service(
+        web::resource("/api/v1/calls/{call}/outcome")
+            .post(outcome::tell)
+            .default_service(problem::only("POST")),
+    )
+    .service(web::resource("/api/v1/audit").get(audit::list).default_service(problem::only("GET")));
+}
+
+#[cfg(test)]
+mod control_room;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

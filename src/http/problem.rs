@@ -17,6 +17,15 @@ pub(super) struct Problem {
     status: StatusCode,
     detail: Cow<'static, str>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    errors: Vec<FieldProblem>,
+}
+
+/// What is wrong with one field of a document that was sent: RFC 9457's own example of more than one problem.
+#[derive(Debug, Serialize)]
+pub(super) struct FieldProblem {
+    /// Which field, as a JSON pointer (RFC 6901); empty for the whole document.
+    pub(super) pointer: String,
+    pub(super) detail: String,
 }
 
 #[derive(Serialize)]
@@ -24,16 +33,22 @@ struct Document<'a> {
     title: &'a str,
     status: u16,
     detail: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldProblem],
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, detail: detail.into(), headers: Vec::new() }
+        Self { status, detail: detail.into(), headers: Vec::new(), errors: Vec::new() }
     }
 
     pub(super) fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
         self.headers.push((name, HeaderValue::from_static(value)));
         self
+    }
+
+    pub(super) fn with_errors(self, errors: Vec<FieldProblem>) -> Self {
+        Self { errors, ..self }
     }
 
     pub(super) fn method_not_allowed(allowed: &'static str) -> Self {
@@ -62,6 +77,7 @@ impl ResponseError for Problem {
             title: self.status.canonical_reason().unwrap_or_default(),
             status: self.status.as_u16(),
             detail: &self.detail,
+            errors: &self.errors,
         })
     }
 }

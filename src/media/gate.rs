@@ -31,6 +31,10 @@ pub trait Vad {
     /// Whether the last change told was a start.
     fn speaking(&self) -> bool;
 
+    /// How much speech was heard since the start that was told last, in milliseconds, pauses left out: long before a
+    /// stop is told, it tells a cough from a sentence. 0 while nobody speaks.
+    fn voiced_ms(&self) -> u32;
+
     /// Forgets the stream: the next sample is number 0 of a new one.
     fn reset(&mut self);
 }
@@ -53,8 +57,8 @@ pub struct Gate {
 enum State {
     /// `run` blocks of speech in a row, from sample `at` on: not yet enough to be sure.
     Silent { run: u32, at: u64 },
-    /// `quiet` blocks without speech, since it was last heard just before sample `until`.
-    Speaking { quiet: u32, until: u64 },
+    /// `quiet` blocks without speech, since it was last heard just before sample `until`; `voiced` blocks with it.
+    Speaking { quiet: u32, until: u64, voiced: u32 },
 }
 
 /// What is known about the line without the caller.
@@ -174,6 +178,13 @@ impl Vad for Gate {
         matches!(self.state, State::Speaking { .. })
     }
 
+    fn voiced_ms(&self) -> u32 {
+        match self.state {
+            State::Silent { .. } => 0,
+            State::Speaking { voiced, .. } => voiced.saturating_mul(BLOCK_MS),
+        }
+    }
+
     fn reset(&mut self) {
         *self = Self { hangover_blocks: self.hangover_blocks, ..Self::new(self.rate, 0) };
     }
@@ -190,13 +201,16 @@ impl State {
                 if (run + 1) * BLOCK_MS < ONSET_MS {
                     (Self::Silent { run: run + 1, at }, None)
                 } else {
-                    (Self::Speaking { quiet: 0, until: speech.end }, Some(Transition::SpeechStarted { at }))
+                    let speaking = Self::Speaking { quiet: 0, until: speech.end, voiced: run + 1 };
+                    (speaking, Some(Transition::SpeechStarted { at }))
                 }
             }
             (Self::Silent { .. }, None) => (Self::SILENT, None),
-            (Self::Speaking { .. }, Some(speech)) => (Self::Speaking { quiet: 0, until: speech.end }, None),
-            (Self::Speaking { quiet, until }, None) if quiet + 1 < hangover_blocks => {
-                (Self::Speaking { quiet: quiet + 1, until }, None)
+            (Self::Speaking { voiced, .. }, Some(speech)) => {
+                (Self::Speaking { quiet: 0, until: speech.end, voiced: voiced.saturating_add(1) }, None)
+            }
+            (Self::Speaking { quiet, until, voiced }, None) if quiet + 1 < hangover_blocks => {
+                (Self::Speaking { quiet: quiet + 1, until, voiced }, None)
             }
             (Self::Speaking { until, .. }, None) => {
                 (Self::SILENT, Some(Transition::SpeechStopped { at: until }))

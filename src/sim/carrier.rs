@@ -3,7 +3,7 @@
 //!
 //! Knows nothing of the switch but its URL.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use reqwest::Url;
 use tokio::time::Instant;
@@ -11,15 +11,23 @@ use tokio::time::Instant;
 pub use self::{
     fault::CarrierFault,
     network::{Bursts, Gaps, Network},
+    record::{
+        CallEnd, CallRecord, CarrierEvent, Clear, DialRecord, DocumentRecord, GatherInput, GatherRecord,
+        Heard, Progress, Sound, Warning, WebhookRecord,
+    },
 };
 pub use crate::{duplex::SocketEnd, spec::SpecError, speech::CallerAudio};
 
 mod call;
 mod fault;
+mod line;
+mod listening;
 mod log;
 mod network;
 mod playback;
+mod record;
 mod signature;
+mod sound;
 mod stream;
 mod twiml;
 mod uplink;
@@ -33,6 +41,8 @@ pub struct CallPlan {
     pub voice_url: String,
     /// Where the final status is posted, if anywhere.
     pub status_url: Option<String>,
+    /// Asked for instructions when the switch's are not to be had or make no sense.
+    pub fallback_url: Option<String>,
     /// What the switch is called in public, such as `https://switch.example.net`: then this is signed, and
     /// the place of `voice_url` is connected to instead.
     pub public_base: Option<String>,
@@ -41,13 +51,25 @@ pub struct CallPlan {
     pub account_sid: String,
     /// Signs webhooks and upgrades, if given.
     pub auth_token: Option<String>,
+    /// What the caller says on his clock, which starts when he can first be heard: with the first prompt,
+    /// `<Gather>` or stream. He does not wait for machines: what he says while nobody listens is lost.
     pub caller: CallerAudio,
-    /// Keys pressed, on the caller's clock: it starts with the first stream.
+    /// What he answers when a `<Gather>` listens for speech, one after the other; an empty one is a silence.
+    /// While there are any, gathers hear them instead of `caller`.
+    pub utterances: Vec<String>,
+    /// From the end of a prompt to the answer to it.
+    pub reaction: Duration,
+    /// A caller who does not let prompts finish answers so long after they began, where that is allowed.
+    pub interrupts_after: Option<Duration>,
+    /// Keys pressed, on the caller's clock.
     pub digits: Vec<(Duration, char)>,
+    /// Whoever a `<Dial>` rings, or takes callers from an `<Enqueue>`.
+    pub callee: Callee,
     pub hang_up: HangUp,
     /// The carrier ends the call after this, counted from its beginning.
     pub max: Duration,
-    /// How long reading aloud takes. The caller hears silence meanwhile; the text is recorded.
+    /// The longest that reading aloud may take; what is left of the text is not heard. Zero lets prompts pass
+    /// in no time.
     pub say_per_character: Duration,
     pub network: Network,
     pub faults: Vec<CarrierFault>,
@@ -59,28 +81,31 @@ impl CallPlan {
         Self {
             voice_url: voice_url.into(),
             status_url: None,
+            fallback_url: None,
             public_base: None,
             from: "+12065550188".to_owned(),
             to: "+14155550142".to_owned(),
             account_sid: "AC0123456789abcdef0123456789abcdef".to_owned(),
             auth_token: None,
             caller,
+            utterances: Vec::new(),
+            reaction: Duration::from_millis(600),
+            interrupts_after: None,
             digits: Vec::new(),
+            callee: Callee::default(),
             hang_up: HangUp::AfterAudio { linger: Duration::from_secs(2) },
             max: Duration::from_mins(10),
-            // 150 words a minute at six characters each: 67 ms per character.
-            say_per_character: Duration::from_millis(67),
+            say_per_character: Duration::MAX,
             network: Network::default(),
             faults: Vec::new(),
         }
     }
 }
 
-/// When the caller hangs up, on the caller's clock: it starts with the first stream. A call without a stream
-/// ends with its document.
+/// When the caller hangs up, on his clock. A call in which he never hears anything ends with its document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HangUp {
-    /// So long after the last of what he has to say.
+    /// So long after the last of what he has to say, his answers included.
     AfterAudio {
         linger: Duration,
     },
@@ -88,137 +113,35 @@ pub enum HangUp {
     Never,
 }
 
-impl HangUp {
-    fn at(self, caller: &CallerAudio) -> Option<Duration> {
-        match self {
-            Self::AfterAudio { linger } => Some(caller.duration() + linger),
-            Self::At(time) => Some(time),
-            Self::Never => None,
-        }
-    }
-}
-
-/// A carrier's error or warning: its number in Twilio's list, and words.
-pub type Warning = (u32, String);
-
-/// Something happened; [`Progress::news`] is absent when only time passed.
-#[derive(Debug, Clone, Copy)]
-pub struct Progress<'a> {
-    /// Since the call began.
-    pub at: Duration,
-    pub news: Option<&'a CarrierEvent>,
+/// Somebody else, who can be called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Callee {
+    /// How long it rings before anything else happens.
+    pub rings: Duration,
+    pub then: Answering,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CarrierEvent {
-    WebhookPosted {
-        url: String,
+pub enum Answering {
+    /// Says this, and hangs up after so long.
+    Talks {
+        words: String,
+        length: Duration,
     },
-    WebhookAnswered {
-        url: String,
-        status: u16,
-    },
-    /// A verb of a document begins; text is what it is about.
-    Verb {
-        name: &'static str,
-        text: String,
-    },
-    StreamConnecting {
-        url: String,
-    },
-    StreamFailed {
-        code: u32,
-        text: String,
-    },
-    Connected,
-    StartSent {
-        stream_sid: String,
-    },
-    /// The caller begins to hear something, after silence.
-    AudioBegan,
-    /// The playback queue ran dry.
-    AudioEnded,
-    MarkEchoed {
-        name: String,
-    },
-    Cleared {
-        dropped_ms: u64,
-    },
-    DtmfSent {
-        digit: char,
-    },
-    StopSent,
-    SocketEnded(SocketEnd),
-    /// A status callback was answered; status 0 means that it was not.
-    StatusPosted {
-        event: String,
-        status: u16,
-    },
-    HungUp,
+    Busy,
+    NoAnswer,
+    Failed,
 }
 
-/// A `clear` that arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Clear {
-    /// Since the call began.
-    pub at: Duration,
-    /// Audio of this stream played so far, with the 20 ms that sounded when the clear came.
-    pub played_ms_total: u64,
-    pub dropped_ms: u64,
-}
-
-/// Everything the carrier knows of a call that is over. Times are since the call began.
-#[derive(Debug, Clone)]
-pub struct CallRecord {
-    pub call_sid: String,
-    /// One for every stream that was started.
-    pub stream_sids: Vec<String>,
-    /// When the caller's clock started: with the first stream.
-    pub stream_started: Option<Duration>,
-    /// What the caller heard on that clock, 8 kHz, silence where nothing played.
-    pub heard: Vec<i16>,
-    /// What he said on the same clock, as long as `heard`.
-    pub said: Vec<i16>,
-    pub events: Vec<(Duration, CarrierEvent)>,
-    pub cleared: Vec<Clear>,
-    /// Audio the switch sent, and how much of it was played, in all streams.
-    pub received_ms: u64,
-    pub played_ms: u64,
-    pub end: CallEnd,
-    pub warnings: Vec<Warning>,
-    pub duration: Duration,
-}
-
-impl CallRecord {
-    /// Marks echoed, in order.
-    pub fn marks(&self) -> impl Iterator<Item = (Duration, &str)> {
-        self.events.iter().filter_map(|(at, event)| match event {
-            CarrierEvent::MarkEchoed { name } => Some((*at, name.as_str())),
-            _ => None,
-        })
+impl Default for Callee {
+    /// Answers after two seconds and has five for the caller.
+    fn default() -> Self {
+        let talks = Answering::Talks {
+            words: "Front desk, good evening.".to_owned(),
+            length: Duration::from_secs(5),
+        };
+        Self { rings: Duration::from_secs(2), then: talks }
     }
-
-    /// The different codes of its warnings.
-    pub fn warning_codes(&self) -> BTreeSet<u32> {
-        self.warnings.iter().map(|(code, _)| *code).collect()
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CallEnd {
-    #[error("the caller hung up")]
-    CallerHungUp,
-    #[error("the document ran out")]
-    DocumentEnded,
-    #[error("the switch hung up")]
-    HungUp,
-    #[error("the switch rejected the call: {reason}")]
-    Rejected { reason: String },
-    #[error("the longest time of the call was over")]
-    TooLong,
-    /// What the caller hears as "an application error has occurred".
-    #[error("application error {code}: {text}")]
-    ApplicationError { code: u32, text: String },
 }
 
 /// Why a call could not even be tried.

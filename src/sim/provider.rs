@@ -1,4 +1,5 @@
-//! The simulated OpenAI Realtime server: strict where the real one is, with faults to order, and with a
+//! The simulated provider: OpenAI's Realtime API, the text and speech endpoints beside it and ElevenLabs'
+//! voice, on one port and with one mind; strict where the real ones are, with faults to order, and with a
 //! record of everything its clients did.
 //!
 //! Knows nothing of who connects to it.
@@ -20,18 +21,31 @@ use tokio::{
 };
 
 pub use self::{
-    fault::{Fault, FaultKind},
-    record::{AUDIO_KEPT_BYTES_MAX, CLIENT_EVENTS_KEPT_MAX, ResponseRecord, SessionRecord, Truncation, Turn},
+    endpoints::Endpoint,
+    fault::{AnswerFault, Fault, FaultKind},
+    record::{
+        AUDIO_KEPT_BYTES_MAX, CLIENT_EVENTS_KEPT_MAX, RequestEnd, RequestRecord, ResponseRecord,
+        SessionRecord, Truncation, Turn,
+    },
     script::{Script, ScriptedCall},
 };
+use self::{record::Shared, trouble::Trouble};
 pub use crate::{duplex::SocketEnd, spec::SpecError};
 
+mod answer;
+mod brain;
 mod connection;
 mod dialect;
+mod endpoints;
 mod fault;
+mod fields;
+mod http;
 mod record;
+mod rejection;
 mod script;
 mod session;
+mod sound;
+mod trouble;
 mod upgrade;
 
 #[derive(Debug, Clone)]
@@ -44,10 +58,20 @@ pub struct ProviderOptions {
     pub script: Script,
     /// How long an upgrade takes to be answered.
     pub handshake_delay: Duration,
-    /// From the request of a response to its first audio.
+    /// From the request of a realtime response to its first audio.
     pub first_audio_delay: Duration,
-    /// How much faster than real time audio is made; infinite for all at once.
+    /// How much faster than real time a realtime session makes audio; infinite for all at once.
     pub speed: f32,
+    /// From the request of a text to its first token.
+    pub first_token_delay: Duration,
+    /// Tokens of about four characters; infinite for all at once.
+    pub tokens_per_second: f32,
+    /// From the request of speech to its first byte.
+    pub first_speech_delay: Duration,
+    /// How much faster than real time speech is made; infinite for all at once.
+    pub speech_speed: f32,
+    /// How long an upload takes to be written down.
+    pub transcription_delay: Duration,
     /// Ids, chunk sizes and delays of transcripts follow from it.
     pub seed: u64,
     /// Whether clients that ask for the beta dialect get it. The real server shut it off in 2026.
@@ -65,6 +89,11 @@ impl Default for ProviderOptions {
             handshake_delay: Duration::ZERO,
             first_audio_delay: Duration::from_millis(250),
             speed: 3.0,
+            first_token_delay: Duration::from_millis(200),
+            tokens_per_second: 80.0,
+            first_speech_delay: Duration::from_millis(150),
+            speech_speed: 8.0,
+            transcription_delay: Duration::from_millis(200),
             seed: 1,
             beta: false,
         }
@@ -85,13 +114,33 @@ pub struct Provider {
 struct Realm {
     options: ProviderOptions,
     script: Arc<Script>,
-    sessions: Mutex<Vec<record::Shared>>,
+    trouble: Trouble,
+    sessions: Mutex<Vec<Shared<SessionRecord>>>,
+    requests: Mutex<Vec<Shared<RequestRecord>>>,
     connections: AtomicUsize,
 }
 
 impl Realm {
-    fn enter(&self, record: record::Shared) {
+    fn new(options: ProviderOptions) -> Self {
+        Self {
+            script: Arc::new(options.script.clone()),
+            trouble: Trouble::new(&options.faults),
+            options,
+            sessions: Mutex::default(),
+            requests: Mutex::default(),
+            connections: AtomicUsize::new(0),
+        }
+    }
+
+    fn enter(&self, record: Shared<SessionRecord>) {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).push(record);
+    }
+
+    /// Keeps the record of a request, and says which it is, from 1.
+    fn note_request(&self, record: Shared<RequestRecord>) -> usize {
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.push(record);
+        requests.len()
     }
 }
 
@@ -100,12 +149,7 @@ impl Provider {
     pub async fn start(options: ProviderOptions) -> io::Result<Self> {
         let listener = TcpListener::bind(options.listen).await?;
         let addr = listener.local_addr()?;
-        let realm = Arc::new(Realm {
-            script: Arc::new(options.script.clone()),
-            options,
-            sessions: Mutex::default(),
-            connections: AtomicUsize::new(0),
-        });
+        let realm = Arc::new(Realm::new(options));
         let (stopping, stop) = watch::channel(false);
         let listening = tokio::spawn(listen(listener, Arc::clone(&realm), stop));
         Ok(Self { addr, realm, stopping, listening })
@@ -120,7 +164,29 @@ impl Provider {
         format!("ws://{}{}", self.addr, upgrade::PATH)
     }
 
-    /// TCP connections accepted so far, sessions or not.
+    /// The base address of everything else, `http://127.0.0.1:PORT/v1`.
+    pub fn http_base(&self) -> String {
+        format!("http://{}/v1", self.addr)
+    }
+
+    /// Orders a fault for what comes from now on, and for the sessions that are open if it is for all.
+    pub fn inject(&self, fault: impl Into<Fault>) {
+        self.realm.trouble.order(fault.into());
+    }
+
+    /// Resets every open realtime session now, and refuses every upgrade until [`Provider::heal`].
+    pub fn kill_realtime(&self) {
+        self.realm.trouble.order(FaultKind::Refuse.into());
+        self.realm.trouble.strike(FaultKind::ResetAfter(Duration::ZERO));
+    }
+
+    /// Ends all faults, those of the options as well, for what comes from now on. A session or an answer that
+    /// was struck stays as it is.
+    pub fn heal(&self) {
+        self.realm.trouble.heal();
+    }
+
+    /// Upgrades to a session asked for so far, whatever became of them.
     pub fn connections(&self) -> usize {
         self.realm.connections.load(Ordering::Relaxed)
     }
@@ -128,7 +194,13 @@ impl Provider {
     /// Every session so far, in the order they were opened, as it stands now.
     pub fn sessions(&self) -> Vec<SessionRecord> {
         let sessions = self.realm.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.iter().map(record::Shared::snapshot).collect()
+        sessions.iter().map(Shared::snapshot).collect()
+    }
+
+    /// Every request to an endpoint over HTTP so far, in the order they came, as it stands now.
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        let requests = self.realm.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.iter().map(Shared::snapshot).collect()
     }
 
     /// Sessions whose socket is still in use; half-open ones are not.
@@ -159,8 +231,7 @@ async fn listen(listener: TcpListener, realm: Arc<Realm>, stopping: watch::Recei
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((tcp, _)) => {
-                    let number = realm.connections.fetch_add(1, Ordering::Relaxed) + 1;
-                    connections.spawn(serve(tcp, number, Arc::clone(&realm), stopping.clone()));
+                    connections.spawn(serve(tcp, Arc::clone(&realm), stopping.clone()));
                 }
                 Err(error) => tracing::warn!(%error, "connection not accepted"),
             },
@@ -182,9 +253,9 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
     }
 }
 
-async fn serve(tcp: TcpStream, number: usize, realm: Arc<Realm>, stop: watch::Receiver<bool>) {
+async fn serve(tcp: TcpStream, realm: Arc<Realm>, stop: watch::Receiver<bool>) {
     match tcp.set_nodelay(true) {
-        Ok(()) => connection::serve(&realm, number, tcp, stop).await,
+        Ok(()) => http::serve(&realm, tcp, stop).await,
         Err(error) => tracing::debug!(%error, "the client was gone at once"),
     }
 }

@@ -7,7 +7,12 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use tandem_media::{frame::PHONE_RATE, g711};
 
+pub(crate) use self::{ear::recognise, voice::speak};
 use crate::wav::{self, WavError};
+
+mod ear;
+mod voice;
+pub(crate) mod words;
 
 /// Samples of a duration at [`PHONE_RATE`]; whole milliseconds are exact.
 pub(crate) fn samples_in(duration: Duration) -> usize {
@@ -68,7 +73,15 @@ pub fn sentences() -> impl Iterator<Item = Sentence> {
 
 /// What [`CallerAudio::demo`] says, utterance by utterance.
 pub fn demo_caller_lines() -> impl Iterator<Item = &'static str> {
-    include_str!("speech/caller.txt").lines().filter_map(|line| Some(line.split_once('\t')?.1))
+    caller_lines().map(|(_, text)| text)
+}
+
+/// The same lines, with when each begins.
+fn caller_lines() -> impl Iterator<Item = (Duration, &'static str)> {
+    include_str!("speech/caller.txt").lines().filter_map(|line| {
+        let (second, text) = line.split_once('\t')?;
+        Some((Duration::try_from_secs_f64(second.parse().ok()?).ok()?, text))
+    })
 }
 
 /// What a caller says from the moment the stream starts: 16-bit mono samples at 8 kHz. Clones share them.

@@ -5,6 +5,9 @@
 //! |---|---|
 //! | [`twilio`] | Media Streams: what the carrier sends, what it is sent |
 //! | [`openai`] | the Realtime API: client events, server events, errors, in both dialects |
+//! | [`openai::chat`] and its neighbours | answers in text, speech and transcription over HTTP |
+//! | [`elevenlabs`] | speech over HTTP |
+//! | [`sse`] | server-sent events, the framing of answers that stream |
 //! | [`audio`] | base64, the form audio has in both of them |
 //! | [`twiml`] | the document that answers a voice webhook |
 //! | [`form`] | the body of a voice webhook |
@@ -16,12 +19,14 @@
 //! delta) are read borrowed in one pass and written without a serialiser; everything rarer goes through serde.
 
 pub mod audio;
+pub mod elevenlabs;
 pub mod form;
 mod json;
 #[cfg(test)]
 mod mutation;
 pub mod openai;
 pub mod signature;
+pub mod sse;
 pub mod ticket;
 pub mod twilio;
 pub mod twiml;

@@ -217,6 +217,23 @@ fn a_click_is_no_speech() {
 }
 
 #[test]
+fn a_cough_and_a_sentence_are_told_apart_before_either_is_over() {
+    let rate = Rate::Hz8000;
+    // A quarter of a second after the sound began, both are still within the hangover.
+    for (said, voiced_ms) in [(0.10, 90..=120), (0.25, 240..=260)] {
+        let mut line = noise(rate, 2.0, -60.0, 12);
+        for (n, sample) in tone(rate, said, 300.0, -25.0).into_iter().enumerate() {
+            line[at(rate, 1.0) + n] += sample;
+        }
+        let mut gate = Gate::new(rate, HANGOVER_MS);
+        gate.hear(&pcm(&line[..at(rate, 1.25)]), &mut |_| ());
+        assert!(gate.speaking() && voiced_ms.contains(&gate.voiced_ms()), "{} ms", gate.voiced_ms());
+        gate.hear(&pcm(&line[at(rate, 1.25)..]), &mut |_| ());
+        assert_eq!((gate.speaking(), gate.voiced_ms()), (false, 0));
+    }
+}
+
+#[test]
 fn a_tone_without_end_is_taken_for_speech_for_two_seconds_at_most() {
     let hum = tone(Rate::Hz8000, 10.0, 50.0, -20.0);
     let square: Vec<f32> = (0..80_000).map(|n| if n / 4 % 2 == 0 { 32_767.0 } else { -32_768.0 }).collect();

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{CarrierEvent, Clear, Progress, Warning};
+use super::{
+    CarrierEvent, Clear, DialRecord, DocumentRecord, GatherRecord, Heard, Progress, Sound, Warning,
+    WebhookRecord,
+};
 
 /// Warnings kept; a switch that earns more has been told.
 const WARNINGS_MAX: usize = 1_000;
@@ -15,9 +18,13 @@ const WARNINGS_MAX: usize = 1_000;
 const PASSING_EVERY: Duration = Duration::from_millis(200);
 
 pub(crate) struct Log<'a> {
-    began: Instant,
+    pub(crate) began: Instant,
     told_at: Instant,
     pub(crate) events: Vec<(Duration, CarrierEvent)>,
+    pub(crate) webhooks: Vec<WebhookRecord>,
+    pub(crate) documents: Vec<DocumentRecord>,
+    pub(crate) gathers: Vec<GatherRecord>,
+    pub(crate) dials: Vec<DialRecord>,
     pub(crate) cleared: Vec<Clear>,
     pub(crate) warnings: Vec<Warning>,
     pub(crate) received_ms: u64,
@@ -31,6 +38,10 @@ impl<'a> Log<'a> {
             began,
             told_at: began,
             events: Vec::new(),
+            webhooks: Vec::new(),
+            documents: Vec::new(),
+            gathers: Vec::new(),
+            dials: Vec::new(),
             cleared: Vec::new(),
             warnings: Vec::new(),
             received_ms: 0,
@@ -49,6 +60,13 @@ impl<'a> Log<'a> {
         tracing::debug!(?at, ?event, "carrier");
         (self.listener)(Progress { at, news: Some(&event) });
         self.events.push((at, event));
+    }
+
+    /// Something of the running document was heard.
+    pub(crate) fn heard(&mut self, at: Duration, until: Duration, what: Sound) {
+        if let Some(document) = self.documents.last_mut() {
+            document.heard.push(Heard { at, length: until.saturating_sub(at), what });
+        }
     }
 
     pub(crate) fn cleared(&mut self, clear: Clear) {

@@ -8,7 +8,6 @@ use std::{collections::VecDeque, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value};
-use tandem_media::g711;
 use tokio::{
     net::TcpStream,
     time::{Instant, sleep_until, timeout},
@@ -16,17 +15,17 @@ use tokio::{
 use tokio_tungstenite::{
     client_async_with_config,
     tungstenite::{
-        Error, Utf8Bytes,
+        Error, Message, Utf8Bytes,
         client::IntoClientRequest,
         http::{HeaderValue, header},
     },
 };
 
 use super::{
-    CarrierEvent, Clear,
+    CallEnd, CallPlan, CarrierEvent, Clear,
     fault::CarrierFault,
+    line::Line,
     log::Log,
-    network::Network,
     playback::{Playback, TICK_BYTES},
     uplink::{Ids, Uplink},
 };
@@ -85,48 +84,22 @@ pub(crate) async fn connect(url: &str, signature: Option<&str>) -> Result<Connec
 }
 
 /// How a stream ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// The socket went away; the call goes on with what its document says.
     Socket(SocketEnd),
-    /// The caller hung up, or the longest time of the call was over: `true`.
-    HangUp { too_long: bool },
+    /// So it did for the carrier, while the switch is left with an open one for as long as this is kept.
+    Vanished(Box<Connected>),
+    /// The call is over.
+    Call(CallEnd),
 }
 
-/// The caller's ear, on the clock that starts with the first stream.
-#[derive(Debug, Default)]
-pub(crate) struct Ear {
-    pub(crate) began: Option<Instant>,
-    pub(crate) heard: Vec<i16>,
-}
-
-impl Ear {
-    /// When the clock began, and the first whole tick from `now` on that was not heard yet.
-    fn next_tick(&mut self, now: Instant) -> (Instant, u32) {
-        let began = *self.began.get_or_insert(now);
-        let from_now = (now - began).as_nanos().div_ceil(TICK.as_nanos());
-        let unheard = self.heard.len() / TICK_BYTES;
-        (began, u32::try_from(from_now.max(unheard as u128)).unwrap_or(u32::MAX))
-    }
-
-    fn hear(&mut self, tick: u32, audio: &[u8]) {
-        let from = tick as usize * TICK_BYTES;
-        self.heard.resize(from, 0); // silence since the last stream
-        self.heard.extend(audio.iter().map(|&code| g711::ulaw_decode(code)));
-        self.heard.resize(from + TICK_BYTES, 0);
-    }
-}
-
-/// What a stream needs of its call. Times of the caller's are on his clock.
+/// What a stream needs of its call.
 pub(crate) struct Surroundings<'a> {
     pub(crate) ids: Ids,
     pub(crate) parameters: &'a [(String, String)],
-    pub(crate) caller: &'a [i16],
-    pub(crate) digits: &'a [(Duration, char)],
-    pub(crate) hang_up: Option<Duration>,
-    pub(crate) too_long_at: Instant,
-    pub(crate) network: Network,
-    pub(crate) faults: &'a [CarrierFault],
+    pub(crate) plan: &'a CallPlan,
+    /// What is to go wrong with this stream.
+    pub(crate) accident: Option<CarrierFault>,
 }
 
 struct Stream<'a> {
@@ -138,11 +111,9 @@ struct Stream<'a> {
     /// When this stream began: with a tick of the caller's clock, so that its n-th frame is what he says in a
     /// tick.
     zero: Instant,
-    /// Ticks of the caller's clock before that, and ticks since.
-    ticks_before: u32,
+    /// Ticks since.
     ticks: u32,
-    hang_up_at: Option<Instant>,
-    too_long_at: Instant,
+    accident: Option<CarrierFault>,
     was_sounding: bool,
     is_frozen: bool,
 }
@@ -151,66 +122,56 @@ struct Stream<'a> {
 pub(crate) async fn run(
     connected: Connected,
     around: Surroundings<'_>,
-    ear: &mut Ear,
+    line: &mut Line<'_>,
     log: &mut Log<'_>,
 ) -> Ended {
     log.event(CarrierEvent::Connected);
     let Connected(mut socket) = connected;
-    let (began, ticks_before) = ear.next_tick(Instant::now());
+    socket.send(Uplink::connected());
+    let Surroundings { ids, parameters, plan, accident } = around;
+    if accident == Some(CarrierFault::CloseBeforeStart) {
+        socket.close(1000, "").await;
+        return left(Ended::Socket(SocketEnd::ByUs("closed before start")), log);
+    }
+    let (began, ticks_before) = line.open(Instant::now());
     let passed = TICK * ticks_before;
     let digits: VecDeque<_> =
-        around.digits.iter().filter_map(|(at, digit)| Some((at.checked_sub(passed)?, *digit))).collect();
-    let caller = around.caller.get(ticks_before as usize * TICK_BYTES..).unwrap_or_default();
-    let sid = around.ids.stream.clone();
-    let mut uplink = Uplink::new(around.ids, caller, digits, around.network, around.faults);
-    for message in uplink.opening(around.parameters) {
+        plan.digits.iter().filter_map(|(at, digit)| Some((at.checked_sub(passed)?, *digit))).collect();
+    let caller = plan.caller.samples().get(ticks_before as usize * TICK_BYTES..).unwrap_or_default();
+    let sid = ids.stream.clone();
+    let mut uplink = Uplink::new(ids, caller, digits, plan.network, &plan.faults);
+    for message in uplink.opening(parameters) {
         socket.send(message);
     }
-    let delay = around.network.playback_start_delay.as_nanos().div_ceil(TICK.as_nanos());
+    let delay = plan.network.playback_start_delay.as_nanos().div_ceil(TICK.as_nanos());
     let mut stream = Stream {
         socket,
         uplink,
         playback: Playback::new(u32::try_from(delay).unwrap_or(u32::MAX)),
         sid,
-        faults: around.faults,
+        faults: &plan.faults,
         zero: began + passed,
-        ticks_before,
         ticks: 0,
-        hang_up_at: around.hang_up.map(|after| began + after),
-        too_long_at: around.too_long_at,
+        accident,
         was_sounding: false,
         is_frozen: false,
     };
-    let leaving = if around.faults.contains(&CarrierFault::CloseBeforeStart) {
-        Leaving::BeforeStart
-    } else {
-        log.event(CarrierEvent::StartSent { stream_sid: stream.sid.clone() });
-        stream.live(ear, log).await
-    };
+    log.event(CarrierEvent::StartSent { stream_sid: stream.sid.clone() });
+    let leaving = stream.live(line, log).await;
     log.played(stream.playback.received_ms(), stream.playback.played_ms());
     stream.leave(leaving, log).await
 }
 
 impl Stream<'_> {
-    async fn live(&mut self, ear: &mut Ear, log: &mut Log<'_>) -> Leaving {
-        let [mut reset_after, mut freeze_after] = [None; 2];
-        for fault in self.faults {
-            match fault {
-                CarrierFault::ResetAfter(after) => reset_after = Some(*after),
-                CarrierFault::HalfOpenAfter(after) => freeze_after = Some(*after),
-                _ => {}
-            }
-        }
-        let reset_at = reset_after.map(|after| self.zero + after);
-        let freeze_at = freeze_after.map(|after| self.zero + after);
+    async fn live(&mut self, line: &mut Line<'_>, log: &mut Log<'_>) -> Leaving {
+        let (over_at, over) = line.end();
         let mut messages = 0;
         loop {
             let tick_at = self.zero + TICK * self.ticks;
             // A frozen carrier sends nothing: only its own clock goes on.
             let send_at = if self.is_frozen { tick_at } else { self.zero + self.uplink.next_at() };
-            let freeze_at = freeze_at.filter(|_| !self.is_frozen);
-            let ends = [self.hang_up_at, Some(self.too_long_at), reset_at, freeze_at];
-            let end_at = ends.into_iter().flatten().fold(self.too_long_at, Instant::min);
+            let strike_at = self.accident.and_then(|accident| Some(self.zero + accident.strikes_after()?));
+            let end_at = strike_at.map_or(over_at, |at| at.min(over_at));
             // Messages first: what can be read now came before a tick that is overdue, as far as anyone can
             // tell. But a flood of them does not hold up the clock.
             tokio::select! {
@@ -229,7 +190,7 @@ impl Stream<'_> {
             // However late it is: nothing is heard or said after the end, and all that was due before it is.
             let now = Instant::now().min(end_at);
             while self.zero + TICK * self.ticks <= now {
-                self.tick(ear, log);
+                self.tick(line, log);
             }
             if !self.is_frozen {
                 self.speak(now, log);
@@ -237,13 +198,13 @@ impl Stream<'_> {
             if now < end_at {
                 continue;
             }
-            if Some(end_at) == self.hang_up_at || end_at == self.too_long_at {
-                return Leaving::HangUp { too_long: Some(end_at) != self.hang_up_at };
+            if end_at == over_at {
+                return Leaving::Call(over);
             }
-            if Some(end_at) == reset_at {
-                return Leaving::Reset;
+            match self.accident.take() {
+                Some(CarrierFault::HalfOpenAfter(_)) | None => self.is_frozen = true,
+                Some(accident) => return Leaving::Accident(accident),
             }
-            self.is_frozen = true;
         }
     }
 
@@ -256,9 +217,9 @@ impl Stream<'_> {
         }
     }
 
-    fn tick(&mut self, ear: &mut Ear, log: &mut Log<'_>) {
+    fn tick(&mut self, line: &mut Line<'_>, log: &mut Log<'_>) {
         let played = self.playback.tick();
-        ear.hear(self.ticks_before + self.ticks, &played.audio);
+        line.hear_mu_law(&played.audio);
         self.ticks += 1;
         let is_sounding = !played.audio.is_empty();
         if is_sounding != self.was_sounding {
@@ -307,37 +268,49 @@ impl Stream<'_> {
                 self.socket.finish().await;
                 Ended::Socket(end)
             }
-            Leaving::BeforeStart => {
-                self.socket.close(1000, "").await;
-                Ended::Socket(SocketEnd::ByUs("closed before start"))
+            Leaving::Accident(CarrierFault::VanishAfter(_)) => {
+                Ended::Vanished(Box::new(Connected(self.socket)))
             }
-            Leaving::Reset => {
+            Leaving::Accident(CarrierFault::GoingAwayAfter(_)) => {
+                self.socket.close(1001, "").await;
+                Ended::Socket(SocketEnd::ByUs("going away"))
+            }
+            Leaving::Accident(CarrierFault::CloseBareAfter(_)) => {
+                self.socket.send(Message::Close(None));
+                self.socket.finish().await;
+                Ended::Socket(SocketEnd::ByUs("closed without a code"))
+            }
+            Leaving::Accident(_) => {
                 self.socket.reset();
                 Ended::Socket(SocketEnd::ByUs("reset"))
             }
-            Leaving::HangUp { too_long } if self.is_frozen => Ended::HangUp { too_long },
-            Leaving::HangUp { too_long } => {
+            Leaving::Call(end) if self.is_frozen => Ended::Call(end),
+            Leaving::Call(end) => {
                 if !self.faults.contains(&CarrierFault::NoStop) {
                     self.socket.send(self.uplink.stop());
                     log.event(CarrierEvent::StopSent);
                 }
                 self.socket.close(1000, "").await;
-                Ended::HangUp { too_long }
+                Ended::Call(end)
             }
         };
-        log.event(CarrierEvent::SocketEnded(match &ended {
-            Ended::Socket(end) => end.clone(),
-            Ended::HangUp { .. } => SocketEnd::ByUs("hang-up"),
-        }));
-        ended
+        left(ended, log)
     }
+}
+
+fn left(ended: Ended, log: &mut Log<'_>) -> Ended {
+    log.event(CarrierEvent::SocketEnded(match &ended {
+        Ended::Socket(end) => end.clone(),
+        Ended::Vanished(_) => SocketEnd::ByUs("vanished"),
+        Ended::Call(_) => SocketEnd::ByUs("hang-up"),
+    }));
+    ended
 }
 
 enum Leaving {
     Socket(SocketEnd),
-    BeforeStart,
-    Reset,
-    HangUp { too_long: bool },
+    Accident(CarrierFault),
+    Call(CallEnd),
 }
 
 // ------------------------------------------------------------------------------------------- from the switch
@@ -434,15 +407,5 @@ mod tests {
             let error = read(text).unwrap_err();
             assert!(error.contains(words), "{text} says {error:?}");
         }
-    }
-
-    #[test]
-    fn the_ear_keeps_silence_between_streams() {
-        let mut ear = Ear::default();
-        ear.hear(0, &[0x80; 160]);
-        ear.hear(3, &[0x80; 10]);
-        assert_eq!(ear.heard.len(), 4 * TICK_BYTES);
-        assert_eq!(ear.heard.iter().filter(|&&sample| sample != 0).count(), 170);
-        assert_ne!(ear.heard[3 * TICK_BYTES], 0);
     }
 }

@@ -6,19 +6,33 @@ use std::time::Duration;
 
 use super::{
     Warning,
+    line::PAUSE,
+    listening::Terms,
     xml::{self, Element, XmlError},
 };
 
 /// A pair of `<Parameter>` texts must stay below this many characters.
 const PARAMETER_CHARS_MAX: usize = 500;
 
+/// `loop="0"` goes on until the call ends, but never more often than this.
+const LOOPS_MAX: u32 = 1_000;
+
+/// Speech of a `<Gather>` is collected for at most so long.
+const SPEECH_SECONDS_MAX: u64 = 60;
+
+const HINTS_MAX: usize = 500;
+const HINT_CHARS_MAX: usize = 100;
+
+const KEYS: &str = "0123456789#*";
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verb {
-    Say { text: String },
-    Play { url: String },
-    Pause { length: Duration },
+    Prompt(Prompt),
     Gather(Gather),
     ConnectStream(ConnectStream),
+    Dial(Dial),
+    Enqueue(Enqueue),
+    Record(Record),
     Redirect(Target),
     Reject { reason: String },
     Hangup,
@@ -31,12 +45,29 @@ pub(crate) struct Target {
     pub(crate) get: bool,
 }
 
+/// What is heard so many times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Prompt {
+    pub(crate) what: PromptKind,
+    pub(crate) times: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PromptKind {
+    Say { text: String },
+    Play { url: String },
+    Keys { digits: String },
+    Pause { length: Duration },
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Gather {
-    pub(crate) prompts: Vec<Verb>,
+    pub(crate) prompts: Vec<Prompt>,
     pub(crate) action: Target,
-    pub(crate) timeout: Duration,
+    pub(crate) terms: Terms,
+    pub(crate) barge_in: bool,
     pub(crate) action_on_empty_result: bool,
+    pub(crate) language: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +78,32 @@ pub(crate) struct ConnectStream {
     pub(crate) track: Option<String>,
     pub(crate) parameters: Vec<(String, String)>,
     pub(crate) status_callback: Option<Target>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Dial {
+    /// Whoever is rung, all at once.
+    pub(crate) to: Vec<String>,
+    pub(crate) action: Option<Target>,
+    pub(crate) timeout: Duration,
+    pub(crate) time_limit: Duration,
+    pub(crate) hang_up_on_star: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Enqueue {
+    pub(crate) queue: String,
+    pub(crate) action: Option<Target>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) action: Target,
+    /// Of silence; zero is none.
+    pub(crate) timeout: Duration,
+    pub(crate) length_max: Duration,
+    pub(crate) finish_keys: String,
+    pub(crate) beep: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,45 +137,65 @@ fn verbs(parent: &Element, warnings: &mut Vec<Warning>) -> Vec<Verb> {
 }
 
 fn verb(element: &Element, warnings: &mut Vec<Warning>) -> Option<Verb> {
-    let nested = matches!(element.name.as_str(), "Gather" | "Connect" | "Say");
+    let nested = matches!(element.name.as_str(), "Gather" | "Connect" | "Say" | "Dial");
     if !nested && let Some(child) = element.children.first() {
         warnings.push(odd(format!("<{}> inside <{}>", child.name, element.name)));
     }
-    match element.name.as_str() {
+    Some(match element.name.as_str() {
         "Say" => {
             check(element, &["voice", "language", "loop"], warnings);
-            Some(Verb::Say { text: spoken_text(element) })
+            let what = PromptKind::Say { text: spoken_text(element) };
+            Verb::Prompt(Prompt { what, times: times(element, warnings) })
         }
-        "Play" => {
-            check(element, &["loop", "digits"], warnings);
-            Some(Verb::Play { url: element.text.trim().to_owned() })
-        }
+        "Play" => Verb::Prompt(play(element, warnings)),
         "Pause" => {
             check(element, &["length"], warnings);
-            Some(Verb::Pause { length: seconds(element, "length", 1, warnings) })
+            let what = PromptKind::Pause { length: seconds(element, "length", 1, warnings) };
+            Verb::Prompt(Prompt { what, times: 1 })
         }
-        "Gather" => Some(Verb::Gather(gather(element, warnings))),
+        "Gather" => Verb::Gather(gather(element, warnings)),
         "Connect" => {
             check(element, &["action", "method"], warnings);
-            connect(element, warnings).map(Verb::ConnectStream)
+            Verb::ConnectStream(connect(element, warnings)?)
         }
+        "Dial" => Verb::Dial(dial(element, warnings)?),
+        "Enqueue" => {
+            let known = ["action", "method", "waitUrl", "waitUrlMethod", "workflowSid"];
+            check(element, &known, warnings);
+            if element.attribute("waitUrl").is_some_and(|url| !url.is_empty()) {
+                let text = "waitUrl of <Enqueue> is not fetched: this carrier has music of its own";
+                warnings.push(odd(text.to_owned()));
+            }
+            let queue = element.text.trim().to_owned();
+            Verb::Enqueue(Enqueue { queue, action: action(element, warnings) })
+        }
+        "Record" => Verb::Record(record(element, warnings)),
         "Redirect" => {
             check(element, &["method"], warnings);
-            Some(Verb::Redirect(target(element.text.trim(), element.attribute("method"))))
+            Verb::Redirect(target(element.text.trim(), element, "method", warnings))
         }
         "Reject" => {
             check(element, &["reason"], warnings);
-            Some(Verb::Reject { reason: element.attribute("reason").unwrap_or("rejected").to_owned() })
+            Verb::Reject { reason: element.attribute("reason").unwrap_or("rejected").to_owned() }
         }
         "Hangup" => {
             check(element, &[], warnings);
-            Some(Verb::Hangup)
+            Verb::Hangup
         }
         other => {
             warnings.push(odd(format!("<{other}> is not a verb this carrier knows")));
-            None
+            return None;
         }
-    }
+    })
+}
+
+fn play(element: &Element, warnings: &mut Vec<Warning>) -> Prompt {
+    check(element, &["loop", "digits"], warnings);
+    let what = match element.attribute("digits") {
+        Some(digits) => PromptKind::Keys { digits: digits.to_owned() },
+        None => PromptKind::Play { url: element.text.trim().to_owned() },
+    };
+    Prompt { what, times: times(element, warnings) }
 }
 
 fn gather(element: &Element, warnings: &mut Vec<Warning>) -> Gather {
@@ -143,16 +220,61 @@ fn gather(element: &Element, warnings: &mut Vec<Warning>) -> Gather {
         "debug",
     ];
     check(element, &known, warnings);
-    let is_prompt = |verb: &Verb| matches!(verb, Verb::Say { .. } | Verb::Play { .. } | Verb::Pause { .. });
-    let (prompts, others): (Vec<_>, Vec<_>) = verbs(element, warnings).into_iter().partition(is_prompt);
-    if !others.is_empty() {
-        warnings.push(odd("only <Say>, <Play> and <Pause> may stand in <Gather>".to_owned()));
+    let mut prompts = Vec::new();
+    for verb in verbs(element, warnings) {
+        match verb {
+            Verb::Prompt(Prompt { what: PromptKind::Keys { .. }, .. }) => {
+                warnings.push(odd("<Play digits> may not stand in <Gather>".to_owned()));
+            }
+            Verb::Prompt(prompt) => prompts.push(prompt),
+            _ => warnings.push(odd("only <Say>, <Play> and <Pause> may stand in <Gather>".to_owned())),
+        }
+    }
+    let hints: Vec<&str> = element.attribute("hints").unwrap_or_default().split(',').collect();
+    if hints.len() > HINTS_MAX || hints.iter().any(|hint| hint.chars().count() > HINT_CHARS_MAX) {
+        warnings.push(odd("hints are more than 500, or one has more than 100 characters".to_owned()));
     }
     Gather {
         prompts,
-        action: target(element.attribute("action").unwrap_or_default(), element.attribute("method")),
-        timeout: seconds(element, "timeout", 5, warnings),
-        action_on_empty_result: element.attribute("actionOnEmptyResult") == Some("true"),
+        action: target(element.attribute("action").unwrap_or_default(), element, "method", warnings),
+        terms: terms(element, warnings),
+        barge_in: flag(element, "bargeIn", true, warnings),
+        action_on_empty_result: flag(element, "actionOnEmptyResult", false, warnings),
+        language: element.attribute("language").unwrap_or("en-US").to_owned(),
+    }
+}
+
+fn terms(element: &Element, warnings: &mut Vec<Warning>) -> Terms {
+    let input = element.attribute("input").unwrap_or("dtmf");
+    let kinds: Vec<&str> = input.split(' ').filter(|kind| !kind.is_empty()).collect();
+    if kinds.is_empty() || kinds.iter().any(|kind| !["dtmf", "speech"].contains(kind)) {
+        warnings.push(odd(format!("input={input:?} of <Gather> is not dtmf, speech or both")));
+    }
+    let timeout = seconds(element, "timeout", 5, warnings);
+    let speech_timeout = match element.attribute("speechTimeout") {
+        Some("auto") => PAUSE,
+        _ => seconds(element, "speechTimeout", timeout.as_secs(), warnings),
+    };
+    let speech_max = seconds(element, "maxSpeechTime", SPEECH_SECONDS_MAX, warnings);
+    let digits_max = element.attribute("numDigits").and_then(|number| {
+        let number = number.parse().ok().filter(|number| *number > 0);
+        if number.is_none() {
+            warnings.push(odd("numDigits of <Gather> is not a whole number above zero".to_owned()));
+        }
+        number
+    });
+    let finish_key = element.attribute("finishOnKey").unwrap_or("#");
+    if finish_key.chars().count() > 1 || !finish_key.chars().all(|key| KEYS.contains(key)) {
+        warnings.push(odd(format!("finishOnKey={finish_key:?} of <Gather> is not one key")));
+    }
+    Terms {
+        keys: kinds.contains(&"dtmf"),
+        speech: kinds.contains(&"speech"),
+        timeout,
+        speech_timeout,
+        speech_max: speech_max.min(Duration::from_secs(SPEECH_SECONDS_MAX)),
+        digits_max,
+        finish_key: finish_key.chars().next(),
     }
 }
 
@@ -191,18 +313,98 @@ fn connect(element: &Element, warnings: &mut Vec<Warning>) -> Option<ConnectStre
     });
     let owned = |name: &str| stream.attribute(name).map(str::to_owned);
     Some(ConnectStream {
-        action: element.attribute("action").map(|url| target(url, element.attribute("method"))),
+        action: action(element, warnings),
         url: plain.to_owned(),
         name: owned("name"),
         track: owned("track"),
         parameters,
         status_callback: owned("statusCallback")
-            .map(|url| target(&url, stream.attribute("statusCallbackMethod"))),
+            .map(|url| target(&url, stream, "statusCallbackMethod", warnings)),
     })
 }
 
-fn target(url: &str, method: Option<&str>) -> Target {
-    Target { url: url.to_owned(), get: method == Some("GET") }
+fn dial(element: &Element, warnings: &mut Vec<Warning>) -> Option<Dial> {
+    let known = [
+        "action",
+        "method",
+        "timeout",
+        "timeLimit",
+        "callerId",
+        "answerOnBridge",
+        "hangupOnStar",
+        "record",
+        "recordingStatusCallback",
+        "recordingStatusCallbackMethod",
+        "recordingStatusCallbackEvent",
+        "recordingTrack",
+        "trim",
+        "ringTone",
+        "sequential",
+        "callReason",
+        "referUrl",
+        "referMethod",
+    ];
+    check(element, &known, warnings);
+    let mut to: Vec<String> = Vec::new();
+    for noun in &element.children {
+        if ["Number", "Client", "Sip"].contains(&noun.name.as_str()) {
+            to.push(spoken_text(noun));
+        } else {
+            warnings.push(odd(format!("<{}> is not a noun of <Dial> this carrier knows", noun.name)));
+        }
+    }
+    let text = element.text.trim();
+    to.extend((!text.is_empty()).then(|| text.to_owned()));
+    if to.is_empty() {
+        warnings.push(odd("<Dial> names nobody to be called".to_owned()));
+        return None;
+    }
+    Some(Dial {
+        to,
+        action: action(element, warnings),
+        timeout: seconds(element, "timeout", 30, warnings),
+        time_limit: seconds(element, "timeLimit", 14_400, warnings),
+        hang_up_on_star: flag(element, "hangupOnStar", false, warnings),
+    })
+}
+
+fn record(element: &Element, warnings: &mut Vec<Warning>) -> Record {
+    let known = [
+        "action",
+        "method",
+        "timeout",
+        "finishOnKey",
+        "maxLength",
+        "playBeep",
+        "trim",
+        "recordingStatusCallback",
+        "recordingStatusCallbackMethod",
+        "recordingStatusCallbackEvent",
+        "transcribe",
+        "transcribeCallback",
+    ];
+    check(element, &known, warnings);
+    Record {
+        action: target(element.attribute("action").unwrap_or_default(), element, "method", warnings),
+        timeout: seconds(element, "timeout", 5, warnings),
+        length_max: seconds(element, "maxLength", 3_600, warnings),
+        finish_keys: element.attribute("finishOnKey").unwrap_or(KEYS).to_owned(),
+        beep: flag(element, "playBeep", true, warnings),
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ attributes
+
+fn action(element: &Element, warnings: &mut Vec<Warning>) -> Option<Target> {
+    element.attribute("action").map(|url| target(url, element, "method", warnings))
+}
+
+fn target(url: &str, element: &Element, method: &str, warnings: &mut Vec<Warning>) -> Target {
+    let given = element.attribute(method).unwrap_or("POST");
+    if !["GET", "POST"].contains(&given) {
+        warnings.push(odd(format!("{method}={given:?} of <{}> is neither GET nor POST", element.name)));
+    }
+    Target { url: url.to_owned(), get: given == "GET" }
 }
 
 /// What is read aloud: SSML marks say how, and only their text is kept.
@@ -216,16 +418,41 @@ fn spoken_text(element: &Element) -> String {
 }
 
 fn seconds(element: &Element, name: &str, default: u64, warnings: &mut Vec<Warning>) -> Duration {
-    let given = element.attribute(name);
-    let seconds = given.map_or(Ok(default), str::parse).unwrap_or_else(|_| {
-        warnings.push(odd(format!(
-            "{name}={:?} of <{}> is not whole seconds",
-            given.unwrap_or_default(),
-            element.name
-        )));
+    Duration::from_secs(whole(element, name, "whole seconds", default, warnings))
+}
+
+fn times(element: &Element, warnings: &mut Vec<Warning>) -> u32 {
+    match whole(element, "loop", "a whole number", 1_u32, warnings) {
+        0 => LOOPS_MAX,
+        times => times.min(LOOPS_MAX),
+    }
+}
+
+fn whole<N: std::str::FromStr>(
+    element: &Element,
+    name: &str,
+    wants: &str,
+    default: N,
+    warnings: &mut Vec<Warning>,
+) -> N {
+    let Some(given) = element.attribute(name) else { return default };
+    given.parse().unwrap_or_else(|_| {
+        warnings.push(odd(format!("{name}={given:?} of <{}> is not {wants}", element.name)));
         default
-    });
-    Duration::from_secs(seconds)
+    })
+}
+
+fn flag(element: &Element, name: &str, default: bool, warnings: &mut Vec<Warning>) -> bool {
+    match element.attribute(name) {
+        None => default,
+        Some("true") => true,
+        Some("false") => false,
+        Some(other) => {
+            let text = format!("{name}={other:?} of <{}> is neither true nor false", element.name);
+            warnings.push(odd(text));
+            default
+        }
+    }
 }
 
 fn check(element: &Element, known: &[&str], warnings: &mut Vec<Warning>) {
@@ -235,94 +462,4 @@ fn check(element: &Element, known: &[&str], warnings: &mut Vec<Warning>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_verbs_of_a_safe_stream_are_read() {
-        let (verbs, warnings) = read(
-            r#"<Response>
-                 <Connect action="/resume"><Stream url="wss://h/media" statusCallback="/status" name="n">
-                   <Parameter name="ticket" value="k3&amp;v9"/></Stream></Connect>
-                 <Redirect method="GET">/resume</Redirect>
-               </Response>"#,
-        )
-        .unwrap();
-        assert_eq!(warnings, []);
-        let resume = |get| Target { url: "/resume".to_owned(), get };
-        assert_eq!(
-            verbs,
-            [
-                Verb::ConnectStream(ConnectStream {
-                    action: Some(resume(false)),
-                    url: "wss://h/media".to_owned(),
-                    name: Some("n".to_owned()),
-                    track: None,
-                    parameters: vec![("ticket".to_owned(), "k3&v9".to_owned())],
-                    status_callback: Some(Target { url: "/status".to_owned(), get: false }),
-                }),
-                Verb::Redirect(resume(true)),
-            ]
-        );
-    }
-
-    #[test]
-    fn speaking_verbs_are_read() {
-        let (verbs, warnings) = read(
-            r#"<Response><Say voice="man">Hello <break time="1s"/>there,  <emphasis>you</emphasis></Say><Pause/>
-               <Gather timeout="2" actionOnEmptyResult="true" action="g"><Say>Well?</Say><Pause length="3"/></Gather>
-               <Play>tone.wav</Play><Reject reason="busy"/><Hangup/></Response>"#,
-        )
-        .unwrap();
-        assert_eq!(warnings, []);
-        assert_eq!(verbs[0], Verb::Say { text: "Hello there, you".to_owned() });
-        assert_eq!(verbs[1], Verb::Pause { length: Duration::from_secs(1) });
-        let Verb::Gather(gather) = &verbs[2] else { panic!("{verbs:?}") };
-        assert_eq!(
-            (gather.prompts.len(), gather.timeout.as_secs(), gather.action_on_empty_result),
-            (2, 2, true)
-        );
-        assert_eq!(verbs[4], Verb::Reject { reason: "busy".to_owned() });
-        assert_eq!(verbs[5], Verb::Hangup);
-    }
-
-    #[test]
-    fn what_the_real_carrier_would_warn_of_is_warned_of() {
-        let long = "x".repeat(500);
-        for (document, words) in [
-            ("<Response><Shout/></Response>".to_owned(), "<Shout> is not a verb"),
-            ("<Response><say>Hi</say></Response>".to_owned(), "<say> is not a verb"),
-            ("<Response>Hi</Response>".to_owned(), "text between the verbs"),
-            ("<Response><Say tone='soft'>Hi</Say></Response>".to_owned(), "\"tone\" is not allowed in <Say>"),
-            ("<Response><Pause length='soon'/></Response>".to_owned(), "not whole seconds"),
-            ("<Response><Hangup><Say/></Hangup></Response>".to_owned(), "<Say> inside <Hangup>"),
-            ("<Response><Gather><Hangup/></Gather></Response>".to_owned(), "only <Say>, <Play> and <Pause>"),
-            ("<Response><Connect/></Response>".to_owned(), "<Connect> has 0 nouns"),
-            ("<Response><Connect><Room/></Connect></Response>".to_owned(), "<Room> is not a noun"),
-            ("<Response><Connect><Stream url='wss://h/?a=1'/></Connect></Response>".to_owned(), "?a=1"),
-            (
-                "<Response><Connect><Stream><Say/></Stream></Connect></Response>".to_owned(),
-                "<Say> inside <Stream>",
-            ),
-            (
-                format!(
-                    "<Response><Connect><Stream><Parameter name='n' value='{long}'/></Stream></Connect></Response>"
-                ),
-                "500 characters or more",
-            ),
-        ] {
-            let (_, warnings) = read(&document).unwrap();
-            assert_eq!(warnings.len(), 1, "{document}: {warnings:?}");
-            assert!(warnings[0].0 == 12_200 && warnings[0].1.contains(words), "{document}: {warnings:?}");
-        }
-    }
-
-    #[test]
-    fn a_document_that_is_none_is_an_error() {
-        assert_eq!(read("<Reply/>").unwrap_err().to_string(), "root element is <Reply>, not <Response>");
-        assert_eq!(
-            read("<Response>").unwrap_err().to_string(),
-            "document is not well-formed: line 1: <Response> is never closed"
-        );
-    }
-}
+mod tests;

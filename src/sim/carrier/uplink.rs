@@ -94,12 +94,13 @@ impl<'a> Uplink<'a> {
         self.faults.contains(&fault)
     }
 
-    /// `connected` and `start`, with what a fault puts in between or leaves out.
+    pub(crate) fn connected() -> Message {
+        text(&json!({"event": "connected", "protocol": "Call", "version": "1.0.0"}))
+    }
+
+    /// `start`, with what a fault puts before it.
     pub(crate) fn opening(&mut self, parameters: &[(String, String)]) -> Vec<Message> {
-        let mut opening = vec![text(&json!({"event": "connected", "protocol": "Call", "version": "1.0.0"}))];
-        if self.has(CarrierFault::CloseBeforeStart) {
-            return opening;
-        }
+        let mut opening = Vec::new();
         if self.has(CarrierFault::MediaBeforeStart) {
             opening.extend((0..10).map(|_| self.media(Duration::ZERO, &[0xFF; 160])));
         }

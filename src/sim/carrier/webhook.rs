@@ -2,15 +2,25 @@
 //!
 //! Knows no verbs and keeps no state of the call beyond its name.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use reqwest::{Client, Method, Url, header, redirect};
+use tokio::time::timeout;
 
-use super::signature;
+use self::{
+    cookies::Cookies,
+    overrides::{Overrides, Trouble},
+};
+use super::{
+    signature,
+    sound::{self, AudioError},
+};
 
-/// Hard ceiling of a call-related request, and of its TCP connect.
-const ANSWER_TAKES_MAX: Duration = Duration::from_secs(15);
-const CONNECT_TAKES_MAX: Duration = Duration::from_secs(5);
+mod cookies;
+mod overrides;
 
 const REDIRECTS_MAX: usize = 10;
 
@@ -56,17 +66,34 @@ impl Places {
     }
 }
 
-/// Why there is no document, in the carrier's own error codes.
+/// Why there is no answer of use, in the carrier's own error codes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) code: u32,
     pub(crate) text: String,
 }
 
+/// The end of a request: its status, if there was one, and what it is worth.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: Result<String, Failure>,
+pub(crate) struct Answer<T> {
+    pub(crate) status: Option<u16>,
+    pub(crate) body: Result<T, Failure>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Body {
+    Twiml(String),
+    /// TwiML if it happens to be that, else to be read aloud.
+    Plain(String),
+    Audio(Vec<i16>),
+}
+
+/// A response read to its end.
+struct Received {
+    status: u16,
+    /// Without parameters.
+    kind: String,
+    bytes: Vec<u8>,
 }
 
 /// Everything needed to make a request of this call's.
@@ -76,51 +103,44 @@ pub(crate) struct Webhooks {
     pub(crate) places: Arc<Places>,
     /// Signs, if there is one.
     auth_token: Option<String>,
+    cookies: Arc<Mutex<Cookies>>,
 }
 
 impl Webhooks {
     pub(crate) fn new(places: Places, auth_token: Option<String>) -> Self {
-        let client = Client::builder()
-            .user_agent("TwilioProxy/1.1")
-            .timeout(ANSWER_TAKES_MAX)
-            .connect_timeout(CONNECT_TAKES_MAX)
-            .redirect(redirect::Policy::limited(REDIRECTS_MAX))
-            .no_proxy()
-            .build()
-            .expect("a client without TLS or proxies has nothing to set up that could fail");
-        Self { client, places: Arc::new(places), auth_token }
+        let client = client(Overrides::default().connect);
+        Self { client, places: Arc::new(places), auth_token, cookies: Arc::default() }
     }
 
     pub(crate) fn sign(&self, url: &str, fields: &[(String, String)]) -> Option<String> {
         self.auth_token.as_deref().map(|token| signature::sign(token, url, fields))
     }
 
-    /// Asks, and gives the answer if it is one of TwiML.
-    pub(crate) async fn ask(
-        &self,
-        url: &Url,
-        get: bool,
-        fields: &Fields,
-        token: &str,
-    ) -> Result<Answer, Failure> {
-        let response = self.send(url, get, fields, token).await.map_err(|error| failure(url, &error))?;
-        let status = response.status().as_u16();
-        if !response.status().is_success() {
-            let text = format!("{url} answered with status {status}");
-            return Ok(Answer { status, body: Err(Failure { code: 11_200, text }) });
-        }
-        let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_owned();
-        let body = match kind.as_str() {
-            "text/xml" | "application/xml" | "text/html" | "text/plain" => {
-                response.text().await.map_err(|error| failure(url, &error))
-            }
-            _ => Err(Failure {
-                code: 12_300,
-                text: format!("{url} answered with content type {kind:?}, not XML"),
-            }),
+    /// Asks for a document.
+    pub(crate) async fn ask(&self, url: &Url, get: bool, fields: &Fields, token: &str) -> Answer<Body> {
+        let received = match self.request(url, get, fields, token).await {
+            Ok(received) => received,
+            Err(failure) => return Answer { status: None, body: Err(failure) },
         };
-        Ok(Answer { status, body })
+        let status = Some(received.status);
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        let body = is_success(url, &received).and_then(|()| match received.kind.as_str() {
+            "text/xml" | "application/xml" | "text/html" => Ok(Body::Twiml(text(&received.bytes))),
+            "text/plain" => Ok(Body::Plain(text(&received.bytes))),
+            _ => audio(url, &received).map(Body::Audio),
+        });
+        Answer { status, body }
+    }
+
+    /// Fetches what a `<Play>` names: by GET, and without the call's fields.
+    pub(crate) async fn fetch_audio(&self, url: &Url, token: &str) -> Answer<Vec<i16>> {
+        match self.request(url, true, &Fields::new(), token).await {
+            Ok(received) => {
+                let body = is_success(url, &received).and_then(|()| audio(url, &received));
+                Answer { status: Some(received.status), body }
+            }
+            Err(failure) => Answer { status: None, body: Err(failure) },
+        }
     }
 
     /// Tells, and gives the status of the answer, which nobody reads.
@@ -131,29 +151,103 @@ impl Webhooks {
         fields: &Fields,
         token: &str,
     ) -> Result<u16, Failure> {
-        let response = self.send(url, get, fields, token).await.map_err(|error| failure(url, &error))?;
-        Ok(response.status().as_u16())
+        self.request(url, get, fields, token).await.map(|received| received.status)
+    }
+
+    /// A request with its retries, all of them under one token and within one ceiling.
+    async fn request(&self, url: &Url, get: bool, fields: &Fields, token: &str) -> Result<Received, Failure> {
+        let overrides = Overrides::of(url.fragment().unwrap_or_default());
+        let attempts = async {
+            let mut attempt = 0;
+            loop {
+                let received = self.follow(url, get, fields, token, &overrides).await;
+                let trouble = match &received {
+                    Ok(received) => Some(Trouble::Status(received.status)),
+                    Err((trouble, _)) => *trouble,
+                };
+                let may_retry = trouble.is_some_and(|trouble| overrides.allow_retry(trouble));
+                if attempt == overrides.retries || !may_retry {
+                    return received.map_err(|(_, failure)| failure);
+                }
+                attempt += 1;
+            }
+        };
+        timeout(overrides.total, attempts).await.unwrap_or_else(|_| {
+            let text = format!("{url} gave no answer within {:.1} s", overrides.total.as_secs_f64());
+            Err(Failure { code: 11_200, text })
+        })
+    }
+
+    /// One attempt, wherever it is sent. What is redirected by 301, 302 or 303 goes on as a GET without the
+    /// fields.
+    async fn follow(
+        &self,
+        url: &Url,
+        get: bool,
+        fields: &Fields,
+        token: &str,
+        overrides: &Overrides,
+    ) -> Result<Received, (Option<Trouble>, Failure)> {
+        let (mut at, mut get, mut fields) = (url.clone(), get, fields.as_slice());
+        for _ in 0..=REDIRECTS_MAX {
+            let sending = self.send(&at, get, fields, token, overrides);
+            let response = match timeout(overrides.read, sending).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(error)) => return Err((trouble(&error), failure(&at, &error))),
+                Err(_) => {
+                    let text = format!("{at} gave no answer within {:.1} s", overrides.read.as_secs_f64());
+                    return Err((Some(Trouble::Read), Failure { code: 11_200, text }));
+                }
+            };
+            let status = response.status().as_u16();
+            let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+            let location = header(header::LOCATION).and_then(|location| at.join(location).ok());
+            match (status, location) {
+                (301..=303, Some(location)) => (at, get, fields) = (location, true, &[]),
+                (307 | 308, Some(location)) => at = location,
+                _ => {
+                    let kind = header(header::CONTENT_TYPE).unwrap_or_default();
+                    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+                    let bytes = response.bytes().await.map_err(|error| (None, failure(&at, &error)))?;
+                    return Ok(Received { status, kind, bytes: bytes.into() });
+                }
+            }
+        }
+        let text = format!("{url} redirects more than {REDIRECTS_MAX} times");
+        Err((None, Failure { code: 11_215, text }))
     }
 
     async fn send(
         &self,
         url: &Url,
         get: bool,
-        fields: &Fields,
+        fields: &[(String, String)],
         token: &str,
+        overrides: &Overrides,
     ) -> Result<reqwest::Response, reqwest::Error> {
         let form = encode(fields);
         let mut url = Url::parse(&self.places.to_local(url.as_str())).unwrap_or_else(|_| url.clone());
         url.set_fragment(None); // connection overrides are the carrier's own business
         let (method, signed, body) = if get {
-            let query = url.query().map_or_else(|| form.clone(), |query| format!("{query}&{form}"));
-            url.set_query(Some(&query));
+            let joined =
+                |query: &str| if form.is_empty() { query.to_owned() } else { format!("{query}&{form}") };
+            let query = url.query().map_or_else(|| form.clone(), joined);
+            url.set_query((!query.is_empty()).then_some(&query));
             (Method::GET, &[][..], None)
         } else {
-            (Method::POST, fields.as_slice(), Some(form))
+            (Method::POST, fields, Some(form))
         };
-        let signature = self.sign(&self.places.to_public(url.as_str()), signed);
-        let mut request = self.client.request(method, url).header("I-Twilio-Idempotency-Token", token);
+        let signature = self.sign(&self.places.to_public(&without_password(&url)), signed);
+        let host = url.authority().to_owned();
+        let client = if overrides.connect == Overrides::default().connect {
+            self.client.clone()
+        } else {
+            client(overrides.connect)
+        };
+        let mut request = client.request(method, url).header("I-Twilio-Idempotency-Token", token);
+        if let Some(cookies) = self.cookies.lock().unwrap_or_else(PoisonError::into_inner).header(&host) {
+            request = request.header(header::COOKIE, cookies);
+        }
         if let Some(signature) = signature {
             request = request.header("X-Twilio-Signature", signature);
         }
@@ -162,16 +256,60 @@ impl Webhooks {
                 .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded; charset=UTF-8")
                 .body(body);
         }
-        request.send().await
+        let response = request.send().await?;
+        let mut jar = self.cookies.lock().unwrap_or_else(PoisonError::into_inner);
+        for cookie in response.headers().get_all(header::SET_COOKIE) {
+            jar.set(&host, cookie.to_str().unwrap_or_default());
+        }
+        Ok(response)
     }
+}
+
+/// Redirects and time limits are ours, because each hop is signed and each attempt counted.
+fn client(connect: Duration) -> Client {
+    Client::builder()
+        .user_agent("TwilioProxy/1.1")
+        .connect_timeout(connect)
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .build()
+        .expect("a client without TLS or proxies has nothing to set up that could fail")
+}
+
+fn is_success(url: &Url, received: &Received) -> Result<(), Failure> {
+    match received.status {
+        200..=299 => Ok(()),
+        status => Err(Failure { code: 11_200, text: format!("{url} answered with status {status}") }),
+    }
+}
+
+fn audio(url: &Url, received: &Received) -> Result<Vec<i16>, Failure> {
+    sound::decode(&received.kind, &received.bytes).map_err(|error| match error {
+        AudioError::Kind(kind) => Failure {
+            code: 12_300,
+            text: format!("{url} answered with content type {kind:?}, neither XML nor audio"),
+        },
+        AudioError::Wav(error) => Failure { code: 11_200, text: format!("{url} cannot be played: {error}") },
+    })
+}
+
+fn without_password(url: &Url) -> String {
+    let mut plain = url.clone();
+    // Fails for URLs without a host only, which have no password either.
+    if plain.set_password(None).and_then(|()| plain.set_username("")).is_err() {
+        tracing::debug!(%url, "url has no host to sign");
+    }
+    plain.into()
+}
+
+fn trouble(error: &reqwest::Error) -> Option<Trouble> {
+    error.is_connect().then_some(Trouble::Connect)
 }
 
 fn failure(url: &Url, error: &reqwest::Error) -> Failure {
     let root = std::iter::successors(std::error::Error::source(error), |error| error.source()).last();
     let why = root.map_or_else(|| error.to_string(), ToString::to_string);
-    if error.is_redirect() {
-        Failure { code: 11_215, text: format!("{url} redirects more than {REDIRECTS_MAX} times") }
-    } else if error.is_connect() {
+    if error.is_connect() {
         Failure { code: 11_205, text: format!("{url} cannot be connected to: {why}") }
     } else {
         Failure { code: 11_200, text: format!("{url} gave no answer: {why}") }
@@ -180,7 +318,7 @@ fn failure(url: &Url, error: &reqwest::Error) -> Failure {
 
 /// `application/x-www-form-urlencoded`: a space is a plus, and what is not plain ASCII text is
 /// percent-encoded.
-fn encode(fields: &Fields) -> String {
+fn encode(fields: &[(String, String)]) -> String {
     let encoded = |text: &str| -> String {
         text.bytes()
             .map(|byte| match byte {

@@ -7,17 +7,10 @@ use std::{future::pending, time::Duration};
 
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{
-    net::TcpStream,
-    sync::watch,
-    time::{Instant, sleep, sleep_until},
+    sync::{broadcast, watch},
+    time::{Instant, sleep_until},
 };
-use tokio_tungstenite::{
-    WebSocketStream, accept_hdr_async_with_config,
-    tungstenite::{
-        Bytes, Message,
-        handshake::server::{ErrorResponse, Request, Response},
-    },
-};
+use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use super::{
     Realm,
@@ -26,72 +19,29 @@ use super::{
     record::{SessionRecord, Shared},
     session::{self, Session, Setup, outbox::Event as ServerEvent},
     stopped,
-    upgrade::{self, Admission, Rejection},
+    upgrade::Admission,
 };
 use crate::{
-    duplex::{self, Duplex, Incoming, SocketEnd},
+    duplex::{Duplex, Incoming, SocketEnd},
     wall,
 };
 
-/// Serves one accepted TCP connection to its end, or until the provider stops.
-pub(super) async fn serve(realm: &Realm, number: usize, tcp: TcpStream, mut stopping: watch::Receiver<bool>) {
-    let faults: Vec<FaultKind> = realm
-        .options
-        .faults
-        .iter()
-        .filter(|fault| fault.applies_to(number))
-        .map(|fault| fault.kind.clone())
-        .collect();
-    if faults.contains(&FaultKind::Refuse) {
-        return;
-    }
-    let upgraded = tokio::select! {
-        upgraded = upgrade(realm, &faults, tcp) => upgraded,
-        () = stopped(&mut stopping) => None,
-    };
-    let Some((socket, admission)) = upgraded else { return };
-    let mut socket = Duplex::new(socket);
+/// Serves one upgraded connection to its end, or until the provider stops.
+pub(super) async fn serve(
+    realm: &Realm,
+    number: usize,
+    admission: Admission,
+    faults: Vec<FaultKind>,
+    strikes: broadcast::Receiver<FaultKind>,
+    mut socket: Duplex,
+    stopping: watch::Receiver<bool>,
+) {
     if admission.dialect == Dialect::Beta && !realm.options.beta {
         socket.send(beta_is_off().to_text());
         socket.close(4000, "invalid_request_error.beta_api_shape_disabled").await;
         return;
     }
-    Connection::open(realm, number, &faults, admission).run(socket, stopping).await;
-}
-
-/// Answers the upgrade request, late or badly if a fault says so.
-async fn upgrade(
-    realm: &Realm,
-    faults: &[FaultKind],
-    tcp: TcpStream,
-) -> Option<(WebSocketStream<TcpStream>, Admission)> {
-    let mut delay = realm.options.handshake_delay;
-    let mut scripted = None;
-    for fault in faults {
-        match fault {
-            FaultKind::Delay(more) => delay += *more,
-            FaultKind::Http(status) => scripted = Some(Rejection::scripted(*status)),
-            _ => {}
-        }
-    }
-    sleep(delay).await;
-    let mut admission = None;
-    #[expect(clippy::result_large_err, reason = "the handshake's own callback type")]
-    let answer = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
-        let admitted = match scripted {
-            Some(rejection) => Err(rejection),
-            None => upgrade::admit(request, realm.options.api_key.as_deref()),
-        };
-        admission = Some(admitted.map_err(Rejection::into_response)?);
-        Ok(upgrade::accept(request, response))
-    };
-    match accept_hdr_async_with_config(tcp, answer, Some(duplex::config())).await {
-        Ok(socket) => Some((socket, admission?)),
-        Err(error) => {
-            tracing::debug!(%error, "no session came of a connection");
-            None
-        }
-    }
+    Connection::open(realm, number, &faults, admission).run(socket, strikes, stopping).await;
 }
 
 fn beta_is_off() -> ServerEvent {
@@ -122,7 +72,7 @@ enum Blow {
 
 struct Connection {
     session: Session,
-    record: Shared,
+    record: Shared<SessionRecord>,
     dialect: Dialect,
     /// Blows to come, with their times.
     blows: Vec<(Instant, Blow)>,
@@ -148,40 +98,53 @@ impl Connection {
             rate_limited: false,
             wrong_format: false,
             odd_chunks: false,
+            hangs_after: None,
             error: None,
         };
-        let mut blows = Vec::new();
         for fault in faults {
             match fault {
                 FaultKind::SessionDelay(delay) => setup.opening_takes = *delay,
                 FaultKind::ExpireAfter(lifetime) => setup.lifetime = *lifetime,
-                FaultKind::RateLimit => setup.rate_limited = true,
-                FaultKind::WrongFormat => setup.wrong_format = true,
-                FaultKind::OddChunks => setup.odd_chunks = true,
-                FaultKind::Error { code, after } => setup.error = Some((code.clone(), *after)),
-                FaultKind::StallAfter(after) => blows.push((now + *after, Blow::Stall)),
-                FaultKind::DropAfter(after) => blows.push((now + *after, Blow::Drop)),
-                FaultKind::ResetAfter(after) => blows.push((now + *after, Blow::Reset)),
-                FaultKind::HalfOpenAfter(after) => blows.push((now + *after, Blow::HalfOpen)),
-                FaultKind::GarbageAfter(after) => blows.push((now + *after, Blow::Garbage)),
-                FaultKind::Refuse | FaultKind::Http(_) | FaultKind::Delay(_) => {} // before the upgrade
+                _ => {}
             }
         }
         setup.expires_at_unix_s = (wall::since_epoch() + setup.lifetime).as_secs();
         let record = Shared::new(SessionRecord::new(id, admission.model, number, now));
         realm.enter(record.clone());
         let rng = StdRng::seed_from_u64(options.seed ^ (number as u64) << 32);
-        Self {
+        let mut connection = Self {
             session: Session::open(now, setup, record.clone(), rng),
             record,
             dialect: admission.dialect,
-            blows,
+            blows: Vec::new(),
             stalled: false,
             garbage: None,
+        };
+        for fault in faults {
+            connection.suffer(now, fault);
         }
+        connection
     }
 
-    async fn run(mut self, mut socket: Duplex, mut stopping: watch::Receiver<bool>) {
+    /// Begins to suffer from a fault whose times count from now.
+    fn suffer(&mut self, now: Instant, fault: &FaultKind) {
+        let (after, blow) = match fault {
+            FaultKind::StallAfter(after) => (after, Blow::Stall),
+            FaultKind::DropAfter(after) => (after, Blow::Drop),
+            FaultKind::ResetAfter(after) => (after, Blow::Reset),
+            FaultKind::HalfOpenAfter(after) => (after, Blow::HalfOpen),
+            FaultKind::GarbageAfter(after) => (after, Blow::Garbage),
+            other => return self.session.suffer(now, other),
+        };
+        self.blows.push((now + *after, blow));
+    }
+
+    async fn run(
+        mut self,
+        mut socket: Duplex,
+        mut strikes: broadcast::Receiver<FaultKind>,
+        mut stopping: watch::Receiver<bool>,
+    ) {
         loop {
             // A blow strikes before anything else that became due meanwhile.
             match self.take_blow(Instant::now()) {
@@ -205,6 +168,7 @@ impl Connection {
             let next_blow = self.blows.iter().map(|(at, _)| *at).min();
             tokio::select! {
                 biased;
+                strike = struck(&mut strikes) => self.suffer(Instant::now(), &strike),
                 incoming = socket.next() => match incoming {
                     Incoming::End(end) => {
                         self.ended(end);
@@ -268,6 +232,19 @@ fn garbage(n: usize) -> Message {
         3 => Message::text(r#"["an","array"]"#),
         4 => Message::text(r#"{"event_id":"event_y"}"#),
         _ => Message::text(r#"{"type":"response.output_audio.delta","response_id":"resp_nobody"}"#),
+    }
+}
+
+/// The next fault ordered for sessions that are open.
+async fn struck(strikes: &mut broadcast::Receiver<FaultKind>) -> FaultKind {
+    loop {
+        match strikes.recv().await {
+            Ok(fault) => return fault,
+            Err(broadcast::error::RecvError::Lagged(missed)) => {
+                tracing::warn!(missed, "a session missed faults that were ordered");
+            }
+            Err(broadcast::error::RecvError::Closed) => pending().await,
+        }
     }
 }
 

@@ -1,22 +1,28 @@
 //! What can be wrong with a provider, written as `tandem sim --fault SPEC` takes it.
 //!
-//! Knows only the words; the connection and the session act on them.
+//! Knows only the words; connections, sessions and endpoints act on them.
 
 use std::{fmt, str::FromStr, time::Duration};
 
+pub use self::answers::AnswerFault;
+use super::endpoints::Endpoint;
 use crate::spec::{self, Spec, SpecError};
 
-/// One thing that goes wrong, on every connection or only on the n-th. Times count from the upgrade.
+mod answers;
+
+/// One thing that goes wrong, every time or only the n-th.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     pub kind: FaultKind,
-    /// Counted from 1; absent means every connection.
-    pub connection: Option<usize>,
+    /// Which upgrade, or which request to the endpoint, it strikes: counted from 1 and from when the fault
+    /// was ordered. Absent means all.
+    pub nth: Option<usize>,
 }
 
+/// Those without an endpoint are the Realtime API's; their times count from the upgrade.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FaultKind {
-    /// `refuse`: the TCP connection is closed as soon as it is accepted.
+    /// `refuse`: the connection is closed instead of upgraded.
     Refuse,
     /// `http:STATUS`: the upgrade is answered with this status.
     Http(u16),
@@ -46,9 +52,14 @@ pub enum FaultKind {
     OddChunks,
     /// `expire-after:S`: the session's maximum duration is this short.
     ExpireAfter(Duration),
+    /// `hang-after:S`: once so much of its audio is out, a response makes neither more nor an end; the session
+    /// hears and answers on.
+    HangAfter(Duration),
+    /// `ENDPOINT/FAULT`: an answer over HTTP goes wrong, of one endpoint or, as `any/FAULT`, of all.
+    Answer { of: Option<Endpoint>, fault: AnswerFault },
 }
 
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 17] = [
     "refuse",
     "http:STATUS",
     "delay:MS",
@@ -63,18 +74,21 @@ const KNOWN: [&str; 15] = [
     "error:CODE[:S]",
     "wrong-format",
     "odd-chunks",
-    "expire-after:S (each may end in @N: only on the N-th connection)",
+    "expire-after:S",
+    "hang-after:S",
+    "ENDPOINT/FAULT (each may end in @N: only the N-th time)",
 ];
 
 impl Fault {
-    pub fn applies_to(&self, connection: usize) -> bool {
-        self.connection.is_none_or(|only| only == connection)
+    /// Whether it strikes the time of this number.
+    pub fn applies_to(&self, time: usize) -> bool {
+        self.nth.is_none_or(|only| only == time)
     }
 }
 
 impl From<FaultKind> for Fault {
     fn from(kind: FaultKind) -> Self {
-        Self { kind, connection: None }
+        Self { kind, nth: None }
     }
 }
 
@@ -82,14 +96,14 @@ impl FromStr for Fault {
     type Err = SpecError;
 
     fn from_str(text: &str) -> Result<Self, SpecError> {
-        let (kind, connection) = match text.rsplit_once('@') {
+        let (kind, nth) = match text.rsplit_once('@') {
             None => (text, None),
             Some((kind, number)) => match number.parse() {
                 Ok(number) if number > 0 => (kind, Some(number)),
-                _ => return Err(Spec::of(text).needs("a connection number from 1 after @")),
+                _ => return Err(Spec::of(text).needs("a number from 1 after @")),
             },
         };
-        Ok(Self { kind: kind.parse()?, connection })
+        Ok(Self { kind: kind.parse()?, nth })
     }
 }
 
@@ -97,6 +111,13 @@ impl FromStr for FaultKind {
     type Err = SpecError;
 
     fn from_str(text: &str) -> Result<Self, SpecError> {
+        if let Some((endpoint, fault)) = text.split_once('/') {
+            let of = match endpoint {
+                "any" => None,
+                name => Some(Endpoint::named(name).ok_or_else(|| Spec::of(text).needs(answers::ENDPOINTS))?),
+            };
+            return Ok(Self::Answer { of, fault: fault.parse()? });
+        }
         let spec = Spec::of(text);
         match spec.name {
             "refuse" => spec.bare(Self::Refuse),
@@ -125,6 +146,7 @@ impl FromStr for FaultKind {
             "wrong-format" => spec.bare(Self::WrongFormat),
             "odd-chunks" => spec.bare(Self::OddChunks),
             "expire-after" => spec.seconds().map(Self::ExpireAfter),
+            "hang-after" => spec.seconds().map(Self::HangAfter),
             _ => Err(spec.unknown(&KNOWN)),
         }
     }
@@ -133,7 +155,7 @@ impl FromStr for FaultKind {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.kind)?;
-        self.connection.map_or(Ok(()), |number| write!(f, "@{number}"))
+        self.nth.map_or(Ok(()), |number| write!(f, "@{number}"))
     }
 }
 
@@ -159,6 +181,8 @@ impl fmt::Display for FaultKind {
             Self::WrongFormat => write!(f, "wrong-format"),
             Self::OddChunks => write!(f, "odd-chunks"),
             Self::ExpireAfter(time) => after(f, "expire", *time),
+            Self::HangAfter(time) => after(f, "hang", *time),
+            Self::Answer { of, fault } => write!(f, "{}/{fault}", of.map_or("any", Endpoint::name)),
         }
     }
 }
@@ -187,6 +211,18 @@ mod tests {
             "wrong-format",
             "odd-chunks",
             "expire-after:60",
+            "hang-after:1.5@2",
+            "any/refuse",
+            "chat/http:429@2",
+            "responses/delay:250",
+            "speech/stall",
+            "speech/stall:0@1",
+            "elevenlabs/break:90",
+            "chat/error",
+            "transcriptions/garbage",
+            "chat/empty",
+            "chat/words:10000",
+            "models/http:503",
         ] {
             let fault: Fault = spec.parse().unwrap();
             assert_eq!(fault.to_string(), spec);
@@ -208,8 +244,15 @@ mod tests {
             ("refuse:please", "no argument"),
             ("error:", "an argument"),
             ("error:a:b", "an error code and perhaps seconds"),
-            ("refuse@0", "a connection number from 1"),
-            ("refuse@first", "a connection number from 1"),
+            ("refuse@0", "a number from 1"),
+            ("refuse@first", "a number from 1"),
+            ("chat/explode", "unknown fault \"explode\"; known are refuse, http:STATUS, delay:MS, stall"),
+            ("chat/http:200", "a status from 400 to 599"),
+            ("chat/stall:101", "a percentage"),
+            ("chat/break:half", "a percentage"),
+            ("chat/words:many", "a number of words"),
+            ("chats/refuse", "an endpoint before the slash: chat, responses"),
+            ("/refuse", "an endpoint before the slash"),
         ] {
             let error = spec.parse::<Fault>().unwrap_err().to_string();
             assert!(error.contains(words), "{spec:?} says {error:?}");
@@ -217,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_numbered_fault_strikes_only_that_connection() {
+    fn a_numbered_fault_strikes_only_that_time() {
         let second: Fault = "refuse@2".parse().unwrap();
         assert_eq!([1, 2, 3].map(|n| second.applies_to(n)), [false, true, false]);
         assert!(Fault::from(FaultKind::Refuse).applies_to(7));

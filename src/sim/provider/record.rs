@@ -7,8 +7,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use serde_json::Value;
 use tokio::time::Instant;
 
+use super::endpoints::Endpoint;
 use crate::duplex::SocketEnd;
 
 /// Raw caller audio kept per session: 4 MiB is 8.7 minutes of G.711 or 87 s of PCM.
@@ -23,7 +25,7 @@ pub struct SessionRecord {
     pub id: String,
     /// The `model` of the URL.
     pub model: String,
-    /// Which TCP connection of this provider it was, from 1.
+    /// Which upgrade of this provider it was, from 1.
     pub connection: usize,
     pub opened_at: Instant,
     /// When the first `session.updated` was sent.
@@ -113,20 +115,52 @@ impl SessionRecord {
     }
 }
 
-/// A record being written by its session while others read it.
-#[derive(Debug, Clone)]
-pub(super) struct Shared(Arc<Mutex<SessionRecord>>);
+/// One request to an endpoint over HTTP.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RequestRecord {
+    pub endpoint: Endpoint,
+    /// Path and query, as they came.
+    pub path: String,
+    pub at: Instant,
+    /// The body: JSON as it was parsed, a form as an object of its fields with files as name and size; null
+    /// if it was neither.
+    pub body: Value,
+    /// Absent until the answer has begun.
+    pub status: Option<u16>,
+    pub first_byte_at: Option<Instant>,
+    /// How the answer ended, and when.
+    pub end: Option<(RequestEnd, Instant)>,
+}
 
-impl Shared {
-    pub(super) fn new(record: SessionRecord) -> Self {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestEnd {
+    Complete,
+    /// The client went away before it had the whole answer.
+    Abandoned,
+    /// A fault ended it.
+    ByUs,
+}
+
+impl RequestRecord {
+    pub(super) fn new(endpoint: Endpoint, path: String, at: Instant) -> Self {
+        Self { endpoint, path, at, body: Value::Null, status: None, first_byte_at: None, end: None }
+    }
+}
+
+/// A record being written by who it is about while others read it.
+#[derive(Debug, Clone)]
+pub(super) struct Shared<T>(Arc<Mutex<T>>);
+
+impl<T: Clone> Shared<T> {
+    pub(super) fn new(record: T) -> Self {
         Self(Arc::new(Mutex::new(record)))
     }
 
-    pub(super) fn with<T>(&self, look: impl FnOnce(&mut SessionRecord) -> T) -> T {
+    pub(super) fn with<R>(&self, look: impl FnOnce(&mut T) -> R) -> R {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn snapshot(&self) -> SessionRecord {
+    pub(super) fn snapshot(&self) -> T {
         self.with(|record| record.clone())
     }
 }

@@ -12,13 +12,14 @@ use tokio::time::Instant;
 use self::{
     config::{Format, Settings},
     conversation::Conversation,
-    fields::{Fields, Refused},
     hearing::Hearing,
     outbox::{Event, Outbox},
     response::Response,
 };
 use super::{
-    record::{self, Shared, Truncation},
+    fault::FaultKind,
+    fields::{Fields, Refused},
+    record::{self, SessionRecord, Shared, Truncation},
     script::Script,
 };
 
@@ -26,7 +27,6 @@ mod answers;
 mod config;
 mod conversation;
 mod detector;
-mod fields;
 mod hearing;
 pub(super) mod outbox;
 mod rendering;
@@ -68,6 +68,8 @@ pub(super) struct Setup {
     pub(super) rate_limited: bool,
     pub(super) wrong_format: bool,
     pub(super) odd_chunks: bool,
+    /// After so much of its audio every response goes silent, unfinished.
+    pub(super) hangs_after: Option<Duration>,
     /// An `error` event of this code, so long after the upgrade.
     pub(super) error: Option<(String, Duration)>,
 }
@@ -101,7 +103,7 @@ pub(super) struct Session {
     setup: Setup,
     conversation_id: String,
     rng: StdRng,
-    record: Shared,
+    record: Shared<SessionRecord>,
     outbox: Outbox,
     inbox: VecDeque<Value>,
     busy: Option<(Instant, Busy)>,
@@ -111,8 +113,6 @@ pub(super) struct Session {
     appended_48ths: u64,
     /// The item the utterance in progress will become.
     turn_item: Option<String>,
-    utterances: usize,
-    calls_made: Vec<usize>,
     conversation: Conversation,
     /// Items of responses outside the conversation.
     aside: Conversation,
@@ -126,7 +126,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn open(now: Instant, setup: Setup, record: Shared, mut rng: StdRng) -> Self {
+    pub(super) fn open(now: Instant, setup: Setup, record: Shared<SessionRecord>, mut rng: StdRng) -> Self {
         let settings = Settings::new(setup.model.clone());
         Self {
             conversation_id: id("conv", &mut rng),
@@ -139,8 +139,6 @@ impl Session {
             settings,
             appended_48ths: 0,
             turn_item: None,
-            utterances: 0,
-            calls_made: Vec::new(),
             conversation: Conversation::default(),
             aside: Conversation::default(),
             responses: Vec::new(),
@@ -162,6 +160,25 @@ impl Session {
     /// The close code and reason, once the session has ended by itself.
     pub(super) fn closing(&self) -> Option<(u16, &'static str)> {
         self.closing
+    }
+
+    /// Begins to suffer from a fault; those that are none of a session's leave it alone. Times count from now.
+    pub(super) fn suffer(&mut self, now: Instant, fault: &FaultKind) {
+        match fault {
+            FaultKind::RateLimit => self.setup.rate_limited = true,
+            FaultKind::WrongFormat => self.setup.wrong_format = true,
+            FaultKind::OddChunks => self.setup.odd_chunks = true,
+            FaultKind::ExpireAfter(lifetime) => self.expires_at = now + *lifetime,
+            FaultKind::HangAfter(audio) => {
+                self.setup.hangs_after = Some(*audio);
+                self.responses.iter_mut().for_each(|response| response.hang_after(*audio));
+            }
+            FaultKind::Error { code, after } => {
+                self.setup.error = Some((code.clone(), *after));
+                self.error_at = Some(now + *after);
+            }
+            _ => {}
+        }
     }
 
     // -------------------------------------------------------------------------------------------------- time

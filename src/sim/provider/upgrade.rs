@@ -3,13 +3,13 @@
 //!
 //! Knows nothing of what happens on the socket afterwards.
 
-use serde_json::json;
-use tokio_tungstenite::tungstenite::{
-    handshake::server::{ErrorResponse, Request, Response},
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+use hyper::{
+    HeaderMap, StatusCode, Uri,
+    header::{self, HeaderValue},
 };
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
-use super::dialect::Dialect;
+use super::{dialect::Dialect, rejection::Rejection};
 
 pub(super) const PATH: &str = "/v1/realtime";
 
@@ -23,62 +23,13 @@ pub(super) struct Admission {
     pub(super) dialect: Dialect,
 }
 
-/// Why there will be no session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Rejection {
-    status: StatusCode,
-    code: &'static str,
-    message: String,
-}
-
-impl Rejection {
-    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
-    }
-
-    /// The answer of a provider that is told to fail.
-    pub(super) fn scripted(status: u16) -> Self {
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let code = match status {
-            StatusCode::UNAUTHORIZED => "invalid_api_key",
-            StatusCode::TOO_MANY_REQUESTS => "rate_limit_exceeded",
-            status if status.is_server_error() => "server_error",
-            _ => "invalid_request",
-        };
-        Self::new(status, code, "The simulated provider was told to answer so.")
-    }
-
-    pub(super) fn into_response(self) -> ErrorResponse {
-        let kind = if self.status.is_server_error() { "server_error" } else { "invalid_request_error" };
-        let error =
-            json!({"error": {"type": kind, "code": self.code, "message": self.message, "param": null}});
-        let mut response = ErrorResponse::new(Some(error.to_string()));
-        *response.status_mut() = self.status;
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response
-    }
-}
-
 /// Admits or rejects; `api_key` absent means that any will do, but there must be one.
 pub(super) fn admit(request: &Request, api_key: Option<&str>) -> Result<Admission, Rejection> {
     if request.uri().path() != PATH {
         let message = format!("Invalid URL ({})", request.uri().path());
         return Err(Rejection::new(StatusCode::NOT_FOUND, "invalid_url", message));
     }
-    match presented_key(request.headers()) {
-        None => {
-            let message = "Missing bearer authentication in header";
-            return Err(Rejection::new(StatusCode::UNAUTHORIZED, "missing_api_key", message));
-        }
-        Some(key) if api_key.is_some_and(|wanted| wanted != key) => {
-            return Err(Rejection::new(
-                StatusCode::UNAUTHORIZED,
-                "invalid_api_key",
-                "Incorrect API key provided.",
-            ));
-        }
-        Some(_) => {}
-    }
+    authorise(request.headers(), api_key)?;
     for (name, message) in [
         ("call_id", "Attaching to a call is not simulated."),
         ("intent", "Only conversation sessions are simulated: omit 'intent' or set it to 'realtime'."),
@@ -94,6 +45,18 @@ pub(super) fn admit(request: &Request, api_key: Option<&str>) -> Result<Admissio
     let is_beta = request.headers().get("openai-beta").is_some_and(|value| value == "realtime=v1");
     let dialect = if is_beta { Dialect::Beta } else { Dialect::Ga };
     Ok(Admission { model: model.to_owned(), dialect })
+}
+
+/// Checks the key, wherever a client may put it.
+pub(super) fn authorise(headers: &HeaderMap, api_key: Option<&str>) -> Result<(), Rejection> {
+    let refuse = |code, message| Err(Rejection::new(StatusCode::UNAUTHORIZED, code, message));
+    match presented_key(headers) {
+        None => refuse("missing_api_key", "Missing bearer authentication in header"),
+        Some(key) if api_key.is_some_and(|wanted| wanted != key) => {
+            refuse("invalid_api_key", "Incorrect API key provided.")
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 /// The 101 answer, naming the subprotocol if one was offered that we speak.
@@ -116,7 +79,7 @@ fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 }
 
 /// A query parameter as it stands; model names need no decoding.
-fn query<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+pub(super) fn query<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
     uri.query()?
         .split('&')
         .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name).map(|(_, value)| value))
@@ -162,7 +125,7 @@ mod tests {
             ("/v1/realtime?intent=transcription", &[KEY], None, 400, "unsupported_parameter"),
         ] {
             let rejection = admit(&request(uri, headers), key).unwrap_err();
-            assert_eq!((rejection.status.as_u16(), rejection.code), (status, code), "{uri}");
+            assert_eq!((rejection.status.as_u16(), rejection.code.as_deref()), (status, Some(code)), "{uri}");
         }
     }
 }

@@ -12,12 +12,14 @@ use super::{
     Session,
     config::{TurnDetection, Voicing},
     conversation::{self, Content},
-    fields::{Fields, Refused},
     id,
     rendering::{self, Pace},
     response::{self, Desk, InputTokens, Outcome, Plan, Request, Response},
 };
-use crate::provider::script::ScriptedCall;
+use crate::provider::{
+    brain::{self, Next},
+    fields::{Fields, Refused},
+};
 
 impl Session {
     fn running(&self) -> Option<&Response> {
@@ -87,26 +89,24 @@ impl Session {
             metadata,
             input: InputTokens { now: tokens, cached: mem::replace(&mut self.tokens_before, tokens) },
             first_piece_after: self.setup.first_audio_delay,
+            hangs_after: self.setup.hangs_after,
         };
         self.responses.push(Response::requested(now, request, plan));
     }
 
     fn plan(&mut self, in_conversation: bool, voicing: &Voicing) -> Plan {
-        if in_conversation && let Some((name, arguments)) = self.wanted_call(voicing) {
-            return Plan {
-                pieces: rendering::called(&arguments),
-                content: Content::Call { call_id: id("call", &mut self.rng), name, arguments },
-                text: String::new(),
-                outcome: self.outcome(false),
-            };
-        }
         let script = Arc::clone(&self.setup.script);
-        let sentence = self.conversation.next_line(&script);
-        let text = sentence.text.to_owned();
+        let may_call = |name: &str| in_conversation && voicing.may_call(name);
+        let line = match (voicing.forced_tool(), brain::next(&script, &self.conversation.turns(), may_call)) {
+            (Some(name), _) if in_conversation => return self.plan_call(name, "{}"),
+            (_, Next::Call(call)) => return self.plan_call(&call.name, &call.arguments),
+            (_, Next::Say(line)) => line,
+        };
+        let text = line.text().to_owned();
         if voicing.text_only {
             let content = Content::AgentText { text: String::new() };
             return Plan {
-                pieces: rendering::written(sentence),
+                pieces: rendering::written(line.text()),
                 content,
                 text,
                 outcome: self.outcome(false),
@@ -114,8 +114,19 @@ impl Session {
         }
         let pace = Pace { speed: self.setup.speed, odd_chunks: self.setup.odd_chunks };
         let ms_max = voicing.tokens_max.map(conversation::agent_audio_ms);
-        let (pieces, is_cut) = rendering::spoken(sentence, voicing.format, ms_max, pace, &mut self.rng);
+        let (pieces, is_cut) =
+            rendering::spoken(line.text(), &line.audio(), voicing.format, ms_max, pace, &mut self.rng);
         Plan { pieces, content: response::unsaid(voicing.format), text, outcome: self.outcome(is_cut) }
+    }
+
+    fn plan_call(&mut self, name: &str, arguments: &str) -> Plan {
+        let call_id = id("call", &mut self.rng);
+        Plan {
+            pieces: rendering::called(arguments),
+            content: Content::Call { call_id, name: name.to_owned(), arguments: arguments.to_owned() },
+            text: String::new(),
+            outcome: self.outcome(false),
+        }
     }
 
     fn outcome(&self, is_cut: bool) -> Outcome {
@@ -124,20 +135,6 @@ impl Session {
             (false, true) => Outcome::Incomplete { reason: "max_output_tokens" },
             (false, false) => Outcome::Completed,
         }
-    }
-
-    /// A tool the client insists on, or the script calls for at this turn.
-    fn wanted_call(&mut self, voicing: &Voicing) -> Option<(String, String)> {
-        if let Some(name) = voicing.forced_tool() {
-            return Some((name.to_owned(), "{}".to_owned()));
-        }
-        let script = Arc::clone(&self.setup.script);
-        let due = |(i, call): &(usize, &ScriptedCall)| {
-            call.turn == self.utterances && voicing.may_call(&call.name) && !self.calls_made.contains(i)
-        };
-        let (i, call) = script.calls.iter().enumerate().find(due)?;
-        self.calls_made.push(i);
-        Some((call.name.clone(), call.arguments.clone()))
     }
 
     pub(super) fn cancel_response(&mut self, now: Instant, fields: &Fields<'_>) -> Result<(), Refused> {

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 pub(crate) use self::{turn_detection::TurnDetection, voicing::Voicing};
-use super::fields::{Field, Fields, Refused};
+use crate::provider::fields::{Field, Fields, Refused};
 
 mod turn_detection;
 mod voicing;

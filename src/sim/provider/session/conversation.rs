@@ -6,12 +6,11 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};
 
-use super::{
-    config::Format,
+use super::{config::Format, hearing::Utterance};
+use crate::provider::{
+    brain::Turn,
     fields::{Field, Refused},
-    hearing::Utterance,
 };
-use crate::{provider::script::Script, speech::Sentence};
 
 /// Who made an item, and of what.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,11 +25,12 @@ pub(crate) enum Content {
         utterance: Utterance,
         transcript: Option<String>,
     },
-    /// The agent's speech; without a transcript once it was truncated.
+    /// The agent's speech. Once it was truncated it has no transcript; the model still knows what it said.
     AgentAudio {
         format: Format,
         bytes: Vec<u8>,
-        transcript: Option<String>,
+        words: String,
+        is_cut: bool,
     },
     AgentText {
         text: String,
@@ -78,7 +78,8 @@ impl Item {
                 set("role", json!("user"));
                 set("content", json!([part]));
             }
-            Content::AgentAudio { bytes, transcript, .. } => {
+            Content::AgentAudio { bytes, words, is_cut, .. } => {
+                let transcript = (!is_cut).then_some(words);
                 let part = json!({"type": "output_audio", "audio": audio(bytes), "transcript": transcript});
                 set("type", json!("message"));
                 set("role", json!("assistant"));
@@ -120,26 +121,33 @@ impl Item {
         item
     }
 
-    fn speaker(&self) -> Option<Speaker> {
+    /// As the model remembers it, if it does.
+    fn turn(&self) -> Option<Turn> {
         match &self.content {
-            Content::UserAudio { .. } | Content::Message { role: "user", .. } => Some(Speaker::Caller),
-            Content::AgentAudio { .. }
-            | Content::AgentText { .. }
-            | Content::Message { role: "assistant", .. } => Some(Speaker::Agent),
-            _ => None,
+            Content::UserAudio { .. } | Content::Message { role: "user", .. } => Some(Turn::Caller),
+            Content::AgentAudio { words: text, .. } | Content::AgentText { text } => {
+                Some(Turn::Agent(text.clone()))
+            }
+            Content::Message { role: "assistant", parts } => {
+                let texts = parts.as_array().into_iter().flatten().filter_map(|part| part["text"].as_str());
+                Some(Turn::Agent(texts.collect::<Vec<_>>().join(" ")))
+            }
+            Content::Call { name, arguments, .. } => {
+                Some(Turn::Called { name: name.clone(), arguments: arguments.clone() })
+            }
+            Content::Message { .. } | Content::CallOutput { .. } | Content::Other(_) => None,
         }
     }
 
     /// Tokens a model needs to read this item, as (text, audio).
     pub(crate) fn tokens(&self) -> (u64, u64) {
-        let spoken = |transcript: &Option<String>| transcript.as_deref().map_or(0, text_tokens);
         match &self.content {
             Content::Message { parts, .. } => (text_tokens(&parts.to_string()), 0),
             Content::UserAudio { utterance, .. } => {
                 (0, audio_tokens(utterance.bytes.len(), utterance.format, USER_TOKEN_MS))
             }
-            Content::AgentAudio { format, bytes, transcript } => {
-                (spoken(transcript), agent_audio_tokens(bytes.len(), *format))
+            Content::AgentAudio { format, bytes, words, is_cut } => {
+                (if *is_cut { 0 } else { text_tokens(words) }, agent_audio_tokens(bytes.len(), *format))
             }
             Content::AgentText { text } => (text_tokens(text), 0),
             Content::Call { arguments, .. } => (text_tokens(arguments), 0),
@@ -147,12 +155,6 @@ impl Item {
             Content::Other(_) => (0, 0),
         }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Speaker {
-    Caller,
-    Agent,
 }
 
 /// One token per 100 ms of the caller's audio and per 50 ms of the agent's.
@@ -263,7 +265,7 @@ impl Conversation {
         let missing =
             || Refused::new("item_truncate_invalid_item_id", format!("Item with item_id '{id}' not found."));
         let item = self.get_mut(id).ok_or_else(missing)?;
-        let Content::AgentAudio { format, bytes, transcript } = &mut item.content else {
+        let Content::AgentAudio { format, bytes, words, is_cut } = &mut item.content else {
             let message = "Only model output audio messages can be truncated";
             return Err(Refused::new("invalid_value", message).about("item_id"));
         };
@@ -276,29 +278,35 @@ impl Conversation {
             let message = format!("Audio content of {item_ms}ms is already shorter than {audio_end_ms}ms");
             Err(Refused::new("invalid_value", message).about("audio_end_ms"))
         } else {
-            bytes.truncate(format.bytes(audio_end_ms));
-            *transcript = None;
+            let kept = format.bytes(audio_end_ms).min(bytes.len());
+            words.truncate(words_within(words, kept, bytes.len()));
+            bytes.truncate(kept);
+            *is_cut = true;
             Ok(())
         };
         Ok(Cut { item_ms, result })
     }
 
-    /// What the agent says next: the greeting to an empty conversation, else the answer after those already
-    /// given. A conversation continued in a new session therefore goes on where the old one stood.
-    pub(crate) fn next_line<'a>(&self, script: &'a Script) -> &'a Sentence {
-        let mut speakers = self.items.iter().filter_map(Item::speaker);
-        if speakers.next().is_none() {
-            return &script.greeting;
-        }
-        // Whoever spoke first, it was no answer: the greeting, or the caller.
-        let answered = speakers.filter(|speaker| *speaker == Speaker::Agent).count();
-        script.answers.get(answered % script.answers.len().max(1)).unwrap_or(&script.greeting)
+    /// The conversation as the model remembers it.
+    pub(crate) fn turns(&self) -> Vec<Turn> {
+        self.items.iter().filter_map(Item::turn).collect()
     }
 
     /// Tokens of everything in it, as (text, audio).
     pub(crate) fn tokens(&self) -> (u64, u64) {
         self.items.iter().map(Item::tokens).fold((0, 0), |sum, item| (sum.0 + item.0, sum.1 + item.1))
     }
+}
+
+/// Bytes of the words that begin within `kept` of `whole` audio, if all are equally long.
+fn words_within(words: &str, kept: usize, whole: usize) -> usize {
+    let starts = words.split_inclusive(' ').scan(0, |end, word| {
+        let start = *end;
+        *end += word.len();
+        Some((start, *end))
+    });
+    let begun = starts.take_while(|(start, _)| start * whole < kept * words.len());
+    begun.last().map_or(0, |(_, end)| end)
 }
 
 /// An item as a client writes it. Absent ids are made by the caller.

@@ -5,12 +5,13 @@
 
 use std::mem;
 
-use tandem_media::g711;
+use tandem_media::{g711, resample::Rate};
 
 use super::{
     config::{Format, TurnDetection},
     detector::{Change, Detector, FRAME_MS},
 };
+use crate::provider::sound;
 
 /// Silence kept in front of a turn that has not begun, beyond the padding it may want.
 const BEFORE_SPEECH_MS: u64 = 1_000;
@@ -32,6 +33,15 @@ pub(crate) struct Utterance {
 impl Utterance {
     pub(crate) fn duration_ms(&self) -> f64 {
         self.bytes.len() as f64 / self.format.bytes_per_ms() as f64
+    }
+
+    /// As 16-bit samples at 8 kHz.
+    pub(crate) fn phone_samples(&self) -> Vec<i16> {
+        match self.format {
+            Format::Pcm => sound::to_phone(&sound::samples(&self.bytes), Rate::Hz24000),
+            Format::Pcmu => self.bytes.iter().map(|&code| g711::ulaw_decode(code)).collect(),
+            Format::Pcma => self.bytes.iter().map(|&code| g711::alaw_decode(code)).collect(),
+        }
     }
 }
 

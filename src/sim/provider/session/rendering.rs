@@ -1,4 +1,4 @@
-//! A sentence, or a tool call, as the pieces in which a model would let it out: audio in an output format and
+//! A line, or a tool call, as the pieces in which a model would let it out: audio in an output format and
 //! in chunks of changing size, words a little ahead of it.
 //!
 //! Knows no session; time here is relative to the first piece.
@@ -6,13 +6,10 @@
 use std::{collections::VecDeque, time::Duration};
 
 use rand::{RngExt, rngs::StdRng};
-use tandem_media::{
-    g711,
-    resample::{Rate, Resampler},
-};
+use tandem_media::{g711, resample::Rate};
 
 use super::config::Format;
-use crate::speech::Sentence;
+use crate::provider::sound;
 
 /// Sizes of audio deltas, in ms: the real ones vary too, and none is a multiple of a phone's 20 ms frame by
 /// rule.
@@ -50,21 +47,22 @@ impl Pace {
     }
 }
 
-/// A spoken sentence, cut off after `ms_max` if it is longer. Says whether it was.
+/// A text and its sound, mu-law at 8 kHz, cut off after `ms_max` if it is longer. Says whether it was.
 pub(crate) fn spoken(
-    sentence: &Sentence,
+    text: &str,
+    mu_law: &[u8],
     format: Format,
     ms_max: Option<u64>,
     pace: Pace,
     rng: &mut StdRng,
 ) -> (VecDeque<Piece>, bool) {
-    let mut bytes = encoded(sentence.audio, format);
+    let mut bytes = encoded(mu_law, format);
     let whole_ms = bytes.len() as f64 / format.bytes_per_ms() as f64;
     let bytes_max = ms_max.map_or(usize::MAX, |ms| format.bytes(ms));
     let is_cut = bytes.len() > bytes_max;
     bytes.truncate(bytes_max);
 
-    let mut pieces: Vec<Piece> = words(sentence.text)
+    let mut pieces: Vec<Piece> = words(text)
         .map(|(share, word)| (share * whole_ms * WORDS_AHEAD, word))
         .filter(|(ms, _)| !is_cut || *ms < bytes.len() as f64 / format.bytes_per_ms() as f64)
         .map(|(ms, word)| Piece { at: pace.time_of(ms), what: What::Words(word.to_owned()) })
@@ -81,13 +79,13 @@ pub(crate) fn spoken(
     (pieces.into(), is_cut)
 }
 
-/// A sentence as text alone, as fast as text is: forty words a second.
-pub(crate) fn written(sentence: &Sentence) -> VecDeque<Piece> {
+/// A text alone, as fast as text is: forty words a second.
+pub(crate) fn written(text: &str) -> VecDeque<Piece> {
     let piece = |(n, (_, word)): (u32, (f64, &str))| Piece {
         at: Duration::from_millis(25) * n,
         what: What::Words(word.to_owned()),
     };
-    (0..).zip(words(sentence.text)).map(piece).collect()
+    (0..).zip(words(text)).map(piece).collect()
 }
 
 /// The arguments of a tool call, in pieces of up to eight characters, 10 ms apart.
@@ -114,12 +112,7 @@ fn encoded(mu_law: &[u8], format: Format) -> Vec<u8> {
     match format {
         Format::Pcmu => mu_law.to_vec(),
         Format::Pcma => samples.into_iter().map(g711::alaw_encode).collect(),
-        Format::Pcm => {
-            let mut resampler = Resampler::new(Rate::Hz8000, Rate::Hz24000);
-            let mut wide = vec![0; resampler.output_len_max(samples.len())];
-            let made = resampler.process(&samples, &mut wide);
-            wide[..made].iter().flat_map(|sample| sample.to_le_bytes()).collect()
-        }
+        Format::Pcm => sound::bytes(&sound::at_rate(&samples, Rate::Hz24000)),
     }
 }
 
@@ -132,7 +125,7 @@ mod tests {
 
     fn render(format: Format, ms_max: Option<u64>, pace: Pace) -> (VecDeque<Piece>, bool) {
         let sentence = speech::sentence("old-town").unwrap();
-        spoken(&sentence, format, ms_max, pace, &mut StdRng::seed_from_u64(1))
+        spoken(sentence.text, sentence.audio, format, ms_max, pace, &mut StdRng::seed_from_u64(1))
     }
 
     fn audio(pieces: &VecDeque<Piece>) -> Vec<u8> {

@@ -15,7 +15,7 @@ use super::{
     outbox::Outbox,
     rendering::{Piece, What},
 };
-use crate::provider::record::{ResponseRecord, Shared};
+use crate::provider::record::{ResponseRecord, SessionRecord, Shared};
 
 /// `response.created` follows the request by this much. A cancel that comes in between finds nothing to
 /// cancel.
@@ -96,6 +96,8 @@ pub(crate) struct Response {
     plan: Plan,
     input: InputTokens,
     first_piece_after: Duration,
+    /// Once so much of its audio is out it goes silent for good: neither more of it nor an end.
+    hangs_after: Option<Duration>,
     stage: Stage,
     audio_bytes: usize,
     words: String,
@@ -105,7 +107,7 @@ pub(crate) struct Response {
 pub(crate) struct Desk<'a> {
     pub(crate) outbox: &'a mut Outbox,
     pub(crate) conversation: &'a mut Conversation,
-    pub(crate) record: &'a Shared,
+    pub(crate) record: &'a Shared<SessionRecord>,
 }
 
 /// What a client asked for, with ids and settings filled in.
@@ -117,6 +119,7 @@ pub(crate) struct Request {
     pub(crate) metadata: Value,
     pub(crate) input: InputTokens,
     pub(crate) first_piece_after: Duration,
+    pub(crate) hangs_after: Option<Duration>,
 }
 
 impl Response {
@@ -131,6 +134,7 @@ impl Response {
             plan,
             input: request.input,
             first_piece_after: request.first_piece_after,
+            hangs_after: request.hangs_after,
             stage: Stage::Requested { at },
             audio_bytes: 0,
             words: String::new(),
@@ -150,11 +154,21 @@ impl Response {
         self.voicing.format.ms(self.audio_bytes)
     }
 
+    /// Has it go silent as [`Request::hangs_after`] would have.
+    pub(crate) fn hang_after(&mut self, audio: Duration) {
+        self.hangs_after = Some(audio);
+    }
+
+    fn hangs(&self) -> bool {
+        self.hangs_after.is_some_and(|limit| u128::from(self.audio_ms()) >= limit.as_millis())
+    }
+
     /// When it has something to do next.
     pub(crate) fn due(&self) -> Option<Instant> {
         match self.stage {
             Stage::Requested { at } => Some(at + CREATION_TAKES),
             Stage::Created { opens_at } => Some(opens_at),
+            Stage::Open { .. } if self.hangs() => None,
             Stage::Open { since } => {
                 Some(since + self.plan.pieces.front().map_or(Duration::ZERO, |piece| piece.at))
             }
@@ -255,7 +269,7 @@ impl Response {
             What::Words(words) => {
                 // A truncated or deleted item gets no more words.
                 if let Some(
-                    Content::AgentAudio { transcript: Some(text), .. } | Content::AgentText { text },
+                    Content::AgentAudio { words: text, is_cut: false, .. } | Content::AgentText { text },
                 ) = content
                 {
                     text.push_str(&words);
@@ -269,7 +283,7 @@ impl Response {
                 self.emit(desk, kind, json!({"content_index": 0, "delta": words}));
             }
             What::Audio(audio) => {
-                if let Some(Content::AgentAudio { bytes, transcript: Some(_), .. }) = content {
+                if let Some(Content::AgentAudio { bytes, is_cut: false, .. }) = content {
                     bytes.extend_from_slice(&audio);
                 }
                 self.audio_bytes += audio.len();
@@ -401,5 +415,5 @@ impl Response {
 
 /// An agent's speech before a word of it is out.
 pub(crate) fn unsaid(format: Format) -> Content {
-    Content::AgentAudio { format, bytes: Vec::new(), transcript: Some(String::new()) }
+    Content::AgentAudio { format, bytes: Vec::new(), words: String::new(), is_cut: false }
 }

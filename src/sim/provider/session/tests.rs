@@ -2,11 +2,12 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rand::SeedableRng;
+use tandem_media::g711;
 
 use super::*;
 use crate::{
-    provider::{ScriptedCall, SessionRecord},
-    speech,
+    provider::ScriptedCall,
+    speech::{self, CallerAudio},
 };
 
 mod answers;
@@ -19,7 +20,7 @@ mod turns;
 /// A session at a desk: time passes when told.
 struct Bench {
     session: Session,
-    record: Shared,
+    record: Shared<SessionRecord>,
     now: Instant,
 }
 
@@ -36,6 +37,7 @@ fn setup() -> Setup {
         rate_limited: false,
         wrong_format: false,
         odd_chunks: false,
+        hangs_after: None,
         error: None,
     }
 }
@@ -119,6 +121,14 @@ impl Bench {
 
 fn append(audio: &[u8]) -> Value {
     json!({"type": "input_audio_buffer.append", "audio": BASE64_STANDARD.encode(audio)})
+}
+
+/// The demo caller's line of this number, as mu-law with the silence around it.
+fn caller_line(line: usize) -> Vec<u8> {
+    let starts_ms = [3_900, 11_800, 17_200, 24_300, 26_000];
+    let recording = CallerAudio::demo();
+    let samples = &recording.samples()[starts_ms[line] * 8 - 1_600..starts_ms[line + 1] * 8 - 1_600];
+    samples.iter().map(|&sample| g711::ulaw_encode(sample)).collect()
 }
 
 fn silence(milliseconds: u64) -> Vec<u8> {

@@ -13,11 +13,16 @@ use super::{
     Session, Transcript,
     config::Format,
     conversation::{self, Content, Item},
-    fields::{Fields, Refused},
     hearing::{Heard, Utterance},
     id,
 };
-use crate::provider::record::{self, Turn};
+use crate::{
+    provider::{
+        fields::{Fields, Refused},
+        record::{self, Turn},
+    },
+    speech,
+};
 
 /// What one append may carry.
 const APPEND_BYTES_MAX: usize = 15 << 20;
@@ -109,7 +114,8 @@ impl Session {
     /// Makes an utterance an item, and has it transcribed if that is wanted and there is something to
     /// transcribe.
     fn commit(&mut self, now: Instant, item_id: String, utterance: Utterance, has_speech: bool) {
-        let seconds = utterance.duration_ms() / 1_000.0;
+        let wants_text = has_speech && self.settings.transcription.is_some();
+        let text = wants_text.then(|| transcript_of(&utterance));
         let previous = self.conversation.previous(&item_id).map(str::to_owned);
         self.outbox
             .emit("input_audio_buffer.committed", json!({"previous_item_id": previous, "item_id": item_id}));
@@ -117,16 +123,10 @@ impl Session {
             Item::new(item_id.clone(), "completed", Content::UserAudio { utterance, transcript: None });
         self.announce(&item, previous.as_deref());
         self.conversation.push(item);
-        if !has_speech {
-            return;
-        }
-        let scripted = self.setup.script.caller_lines.get(self.utterances).cloned();
-        self.utterances += 1;
-        if self.settings.transcription.is_some() {
+        if let Some(text) = text {
             // One in four comes late, as happens: often after the response it belongs to.
             let late = if self.rng.random_ratio(1, 4) { 2_000 } else { 0 };
             let at = now + Duration::from_millis(late + self.rng.random_range(120..=600));
-            let text = scripted.unwrap_or_else(|| format!("(speech, {seconds:.1} s)"));
             self.transcripts.push(Transcript { at, item_id, text });
         }
     }
@@ -183,5 +183,13 @@ impl Session {
         );
         self.commit(now, item_id, utterance, false);
         self.respond_by_itself(now);
+    }
+}
+
+/// The words, where the caller is one we know, else how long it was.
+fn transcript_of(utterance: &Utterance) -> String {
+    match speech::recognise(&utterance.phone_samples()) {
+        Some(words) => words.to_owned(),
+        None => format!("(speech, {:.1} s)", utterance.duration_ms() / 1_000.0),
     }
 }

@@ -1,24 +1,28 @@
 //! The simulated carrier as a switch on a socket meets it.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tandem_media::g711;
 use tandem_sim::{
     carrier::{
-        CallEnd, CallError, CallPlan, CallRecord, CallerAudio, CarrierEvent, CarrierFault, HangUp, SocketEnd,
-        place_call,
+        Answering, CallEnd, CallError, CallPlan, CallRecord, Callee, CallerAudio, CarrierEvent, CarrierFault,
+        GatherInput, HangUp, SocketEnd, Sound, place_call,
     },
     speech,
 };
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
-use crate::switch::{Media, Switch, payload};
+use crate::switch::{Answer, Media, Switch, payload};
 
 mod documents;
 mod faults;
+mod gathers;
+mod others;
+mod prompts;
 mod streams;
+mod webhooks;
 
 /// A caller who says nothing for so long, and then hangs up.
 fn quiet(switch: &Switch, milliseconds: u64) -> CallPlan {
@@ -37,11 +41,39 @@ fn call(plan: CallPlan) -> JoinHandle<CallRecord> {
     tokio::spawn(async move { place_call(plan, |_| {}).await.unwrap() })
 }
 
-/// Calls a switch that has documents only.
+/// Calls a switch that has documents only. What is read aloud there takes no time.
 async fn call_documents(documents: &[(&'static str, &str)]) -> (CallRecord, Switch) {
     let switch = Switch::with_documents(documents).await;
-    let record = call(quiet(&switch, 300)).await.unwrap();
+    let record = call(quiet(&switch, 10_000)).await.unwrap();
     (record, switch)
+}
+
+/// A caller who stays until the document is over, and hears all of it.
+fn patient(switch: &Switch) -> CallPlan {
+    CallPlan {
+        hang_up: HangUp::Never,
+        ..CallPlan::new(switch.voice_url(), CallerAudio::silence(Duration::ZERO))
+    }
+}
+
+/// A caller's noise: silences and buzzes in turn, so many milliseconds each, silence first.
+fn noise(parts_ms: &[usize]) -> CallerAudio {
+    let part = |(n, &ms): (usize, &usize)| {
+        (0..ms * 8).map(move |sample| match (n % 2, sample % 16) {
+            (0, _) => 0,
+            (_, 0..8) => 5_000,
+            _ => -5_000,
+        })
+    };
+    parts_ms.iter().enumerate().flat_map(part).collect()
+}
+
+fn end_of(record: &CallRecord) -> (Option<u32>, String) {
+    let code = match &record.end {
+        CallEnd::ApplicationError { code, .. } => Some(*code),
+        _ => None,
+    };
+    (code, record.end.to_string())
 }
 
 fn verbs(record: &CallRecord) -> Vec<(&str, &str)> {

@@ -9,9 +9,10 @@ use std::{io::Write as _, path::Path, process::Stdio, time::Duration};
 
 use serde_json::json;
 use tandem_sim::{
-    carrier::{CallPlan, CallerAudio, HangUp, place_call},
+    carrier::{CallPlan, HangUp, place_call},
     provider::{Provider, ProviderOptions},
-    speech,
+    speech::{self, CallerAudio},
+    wav,
 };
 use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
 
@@ -74,6 +75,24 @@ async fn openais_sdk_finds_every_event_in_its_schema() {
     assert_eq!(session.violations, Vec::<String>::new());
     assert_eq!(session.errors_sent, ["invalid_value"], "the one truncation that was meant to be refused");
     assert_eq!((session.turns.len(), session.appends_before_updated), (1, 0));
+}
+
+#[tokio::test]
+async fn openais_sdk_finds_every_answer_in_its_schema() {
+    let Some(python) = python("openais_sdk_finds_every_answer_in_its_schema") else { return };
+    let options = ProviderOptions {
+        api_key: Some("sk-simulated".to_owned()),
+        tokens_per_second: 1_000.0,
+        ..ProviderOptions::default()
+    };
+    let provider = Provider::start(options).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let recording = folder.path().join("caller.wav");
+    // The third line of the demo's caller begins after 17.2 s.
+    wav::write_mono(&recording, &CallerAudio::demo().samples()[17_000 * 8..20_500 * 8]).unwrap();
+    run(&python, "http_check.py", &[&provider.http_base(), recording.to_str().unwrap()], "").await;
+    let refused = provider.requests().iter().filter(|request| request.status != Some(200)).count();
+    assert_eq!(refused, 4, "those that were meant to be");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 //! Knows as little as possible of what it answers.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -49,9 +49,61 @@ impl Hook {
     }
 }
 
-/// What a path is answered with: status, content type, body. `{sockets}` in it becomes the switch's own `ws`
-/// base.
-type Answers = HashMap<&'static str, (u16, &'static str, String)>;
+/// What a path is answered with. `{sockets}` in a text becomes the switch's own `ws` base.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    status: u16,
+    kind: &'static str,
+    body: Vec<u8>,
+    header: &'static str,
+    is_silent: bool,
+}
+
+impl Answer {
+    pub(crate) fn of(status: u16, kind: &'static str, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, kind, body: body.into(), header: "", is_silent: false }
+    }
+
+    pub(crate) fn twiml(document: &str) -> Self {
+        Self::of(200, "text/xml", document)
+    }
+
+    pub(crate) fn redirect(status: u16, location: &str) -> Self {
+        Self::of(status, "text/plain", location)
+    }
+
+    /// With a header line of its own.
+    pub(crate) fn with(self, header: &'static str) -> Self {
+        Self { header, ..self }
+    }
+
+    /// The request is read and nothing comes back.
+    pub(crate) fn silence() -> Self {
+        Self { is_silent: true, ..Self::of(200, "", "") }
+    }
+
+    fn bytes(&self, addr: SocketAddr) -> Vec<u8> {
+        let body = match std::str::from_utf8(&self.body) {
+            Ok(text) => text.replace("{sockets}", &format!("ws://{addr}")).into_bytes(),
+            Err(_) => self.body.clone(),
+        };
+        let location = match self.status {
+            300..400 => format!("location: {}\r\n", String::from_utf8_lossy(&body)),
+            _ => String::new(),
+        };
+        let own = if self.header.is_empty() { String::new() } else { format!("{}\r\n", self.header) };
+        let head = format!(
+            "HTTP/1.1 {} x\r\ncontent-type: {}\r\n{location}{own}content-length: {}\r\n\r\n",
+            self.status,
+            self.kind,
+            body.len()
+        );
+        [head.into_bytes(), body].concat()
+    }
+}
+
+/// Answers by path; the last of several is given again and again.
+type Answers = HashMap<&'static str, VecDeque<Answer>>;
 
 pub(crate) struct Switch {
     pub(crate) addr: SocketAddr,
@@ -62,8 +114,7 @@ pub(crate) struct Switch {
 impl Switch {
     /// Serves TwiML documents by path; `/media` is where media sockets are accepted.
     pub(crate) async fn with_documents(documents: &[(&'static str, &str)]) -> Self {
-        let answer = |(path, twiml): &(&'static str, &str)| (*path, (200, "text/xml", (*twiml).to_owned()));
-        Self::start(documents.iter().map(answer).collect()).await
+        Self::start(documents.iter().map(|(path, twiml)| (*path, Answer::twiml(twiml)))).await
     }
 
     /// Answers `/voice` with a stream, and with what follows it.
@@ -73,12 +124,17 @@ impl Switch {
         Self::with_documents(&[("/voice", &document)]).await
     }
 
-    pub(crate) async fn start(answers: Answers) -> Self {
+    /// Serves anything. A path that comes more than once has its answers in turn.
+    pub(crate) async fn start(answers: impl IntoIterator<Item = (&'static str, Answer)>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let hooks = Arc::new(Mutex::new(Vec::new()));
         let (accepted, sockets) = mpsc::unbounded_channel();
-        let (seen, answers) = (Arc::clone(&hooks), Arc::new(answers));
+        let mut by_path = Answers::new();
+        for (path, answer) in answers {
+            by_path.entry(path).or_default().push_back(answer);
+        }
+        let (seen, answers) = (Arc::clone(&hooks), Arc::new(Mutex::new(by_path)));
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
                 tokio::spawn(serve(tcp, addr, Arc::clone(&answers), Arc::clone(&seen), accepted.clone()));
@@ -88,7 +144,11 @@ impl Switch {
     }
 
     pub(crate) fn voice_url(&self) -> String {
-        format!("http://{}/voice", self.addr)
+        self.url("/voice")
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr)
     }
 
     pub(crate) fn hooks(&self) -> Vec<Hook> {
@@ -109,7 +169,7 @@ impl Switch {
 async fn serve(
     mut tcp: TcpStream,
     addr: SocketAddr,
-    answers: Arc<Answers>,
+    answers: Arc<Mutex<Answers>>,
     hooks: Arc<Mutex<Vec<Hook>>>,
     accepted: mpsc::UnboundedSender<Media>,
 ) {
@@ -131,17 +191,14 @@ async fn serve(
     }
     while let Some(hook) = read_request(&mut tcp).await {
         let path = hook.path.split('?').next().unwrap_or_default().to_owned();
+        let answer = {
+            let mut answers = answers.lock().unwrap();
+            let own = answers.get_mut(path.as_str());
+            own.and_then(|own| if own.len() > 1 { own.pop_front() } else { own.front().cloned() })
+        };
         hooks.lock().unwrap().push(hook);
-        let (status, kind, body) =
-            answers.get(path.as_str()).cloned().unwrap_or((404, "text/plain", "nothing here".to_owned()));
-        let body = body.replace("{sockets}", &format!("ws://{addr}"));
-        let location =
-            if (300..400).contains(&status) { format!("location: {body}\r\n") } else { String::new() };
-        let head = format!(
-            "HTTP/1.1 {status} x\r\ncontent-type: {kind}\r\n{location}content-length: {}\r\n\r\n",
-            body.len()
-        );
-        if tcp.write_all(format!("{head}{body}").as_bytes()).await.is_err() {
+        let answer = answer.unwrap_or_else(|| Answer::of(404, "text/plain", "nothing here"));
+        if !answer.is_silent && tcp.write_all(&answer.bytes(addr)).await.is_err() {
             return;
         }
     }

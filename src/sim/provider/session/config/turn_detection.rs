@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::provider::session::fields::{Field, Fields, Refused};
+use crate::provider::fields::{Field, Fields, Refused};
 
 /// Silence that ends an utterance unless the client says otherwise; the documentation's figure (its example
 /// has 200).

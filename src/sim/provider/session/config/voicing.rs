@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::{EFFORTS, Format};
-use crate::provider::session::fields::{Field, Fields, Refused};
+use crate::provider::fields::{Field, Fields, Refused};
 
 const VOICES: [&str; 10] =
     ["alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar"];

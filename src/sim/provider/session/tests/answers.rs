@@ -38,20 +38,58 @@ fn audio_is_what_was_recorded_at_the_pace_that_was_asked_for() {
 #[test]
 fn a_conversation_continued_elsewhere_goes_on_where_it_stood() {
     let mut bench = Bench::phone();
-    for (role, kind) in [
-        ("assistant", "output_text"),
-        ("user", "input_text"),
-        ("assistant", "output_text"),
-        ("user", "input_text"),
+    let line = |id| speech::sentence(id).unwrap().text;
+    for (role, text) in [
+        ("assistant", line("greeting")),
+        ("user", "Can I still check in?"),
+        ("assistant", line("late-arrival")),
+        ("user", "And what is there to see?"),
     ] {
-        let item = json!({"type": "message", "role": role, "content": [{"type": kind, "text": "..."}]});
-        let events = bench.ask(&json!({"type": "conversation.item.create", "item": item}));
+        let events = bench.ask(&history(role, text));
         assert_eq!(kinds(&events), ["conversation.item.added", "conversation.item.done"]);
     }
     bench.send(&create());
     let events = bench.pass(8_000);
     let said = &only(&events, "response.output_audio_transcript.done")["transcript"];
     assert_eq!(said, speech::sentence("old-town").unwrap().text, "greeting and first answer are behind it");
+}
+
+/// An item with something that was said before this session.
+fn history(role: &str, text: &str) -> Value {
+    let kind = if role == "user" { "input_text" } else { "output_text" };
+    let item = json!({"type": "message", "role": role, "content": [{"type": kind, "text": text}]});
+    json!({"type": "conversation.item.create", "item": item})
+}
+
+#[test]
+fn a_line_that_another_engine_began_is_said_to_its_end_in_its_own_sound() {
+    let mut bench = Bench::phone();
+    bench.send(&history("user", "What is there to see?"));
+    bench.send(&history("assistant", "Happily. You could start at the fish market"));
+    bench.events();
+    bench.send(&create());
+    let events = bench.pass(8_000);
+    let said = only(&events, "response.output_audio_transcript.done")["transcript"].as_str().unwrap();
+    assert!(said.starts_with("which opens at six, walk"), "{said}");
+    let whole = speech::sentence("old-town").unwrap();
+    let (audio, from) =
+        (audio_of(&events), whole.audio.len() - whole.audio.len() * said.len() / whole.text.len());
+    assert!(audio.len().abs_diff(whole.audio.len() - from) <= 8, "{} bytes", audio.len());
+    assert!(whole.audio.ends_with(&audio[800..]));
+}
+
+#[test]
+fn a_truncated_line_is_remembered_as_far_as_it_was_heard() {
+    let mut bench = Bench::phone_with(&json!({}), Setup { speed: f32::INFINITY, ..setup() });
+    bench.send(&create());
+    let events = bench.pass(300);
+    let item = events.iter().find_map(|event| event["item_id"].as_str()).unwrap().to_owned();
+    bench.ask(&truncate(&item, whole_ms("greeting") / 2));
+    bench.send(&create());
+    let events = bench.pass(300);
+    let rest = only(&events, "response.output_audio_transcript.done")["transcript"].as_str().unwrap();
+    let greeting = speech::sentence("greeting").unwrap().text;
+    assert!(greeting.ends_with(rest) && (greeting.len() / 2).abs_diff(rest.len()) < 8, "{rest}");
 }
 
 #[test]

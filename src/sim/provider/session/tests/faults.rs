@@ -93,3 +93,36 @@ fn a_late_session_holds_everything_back() {
         ["session.created", "conversation.created", "input_audio_buffer.cleared"]
     );
 }
+
+#[test]
+fn a_response_that_hangs_makes_neither_more_audio_nor_an_end() {
+    let hangs_after = Some(Duration::from_millis(600));
+    let mut bench = Bench::phone_with(&json!({}), Setup { hangs_after, ..setup() });
+    bench.send(&create());
+    let events = bench.pass(60_000);
+    let made = audio_of(&events).len() / 8;
+    assert!((600..600 + 240).contains(&made), "{made} ms");
+    assert_eq!(of_kind(&events, "response.done").len(), 0);
+    let heard = bench.say_sentence("castle");
+    only(&heard, "input_audio_buffer.speech_started");
+    assert_eq!(only(&heard, "response.done")["response"]["status"], "cancelled", "an interruption frees it");
+}
+
+#[test]
+fn a_session_suffers_from_faults_that_come_while_it_runs() {
+    let mut bench = Bench::phone();
+    bench.send(&create());
+    bench.pass(400);
+    bench.session.suffer(bench.now, &"hang-after:0".parse().unwrap());
+    assert_eq!(audio_of(&bench.pass(60_000)).len(), 0, "also a response that is running hangs");
+    bench.ask(&json!({"type": "response.cancel"}));
+    bench.session.suffer(bench.now, &"rate-limit".parse().unwrap());
+    bench.send(&create());
+    assert_eq!(only(&bench.pass(100), "response.done")["response"]["status"], "failed");
+    bench.session.suffer(bench.now, &"error:server_error:0.1".parse().unwrap());
+    assert_eq!(only(&bench.pass(100), "error")["error"]["type"], "server_error");
+    bench.session.suffer(bench.now, &"expire-after:1".parse().unwrap());
+    assert_eq!(bench.pass(999), Vec::<Value>::new());
+    assert_eq!(only(&bench.pass(1), "error")["error"]["code"], "session_expired");
+    assert_eq!(bench.session.closing().map(|(code, _)| code), Some(1001));
+}

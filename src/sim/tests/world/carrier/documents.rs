@@ -53,16 +53,22 @@ async fn no_two_calls_have_the_same_id() {
 
 #[tokio::test]
 async fn documents_are_followed_wherever_they_lead() {
-    let (record, switch) = call_documents(&[
-        ("/voice", "<Response><Pause length='0'/><Redirect method='GET'>deeper/two?x=1</Redirect><Say>no</Say></Response>"),
+    let tone = Answer::of(200, "audio/ulaw", [0x80; 160]);
+    let documents = [
+        (
+            "/voice",
+            "<Response><Pause length='0'/><Redirect method='GET'>deeper/two?x=1</Redirect><Say>no</Say></Response>",
+        ),
         (
             "/deeper/two",
             "<Response><Gather timeout='0' action='never'><Say>Well?</Say></Gather>
              <Gather timeout='0' action='three' actionOnEmptyResult='true'/></Response>",
         ),
         ("/deeper/three", "<Response><Play>/tone.wav</Play><Shout/><Hangup/></Response>"),
-    ])
-    .await;
+    ];
+    let documents = documents.into_iter().map(|(path, twiml)| (path, Answer::twiml(twiml)));
+    let switch = Switch::start(documents.chain([("/tone.wav", tone)])).await;
+    let record = call(quiet(&switch, 10_000)).await.unwrap();
     assert_eq!(
         verbs(&record),
         [
@@ -95,16 +101,21 @@ async fn a_call_can_be_rejected() {
 
 #[tokio::test]
 async fn an_answer_that_is_none_is_an_application_error() {
-    let answers = HashMap::from([
-        ("/500", (500, "text/xml", "<Response/>".to_owned())),
-        ("/json", (200, "application/json", "{}".to_owned())),
-        ("/torn", (200, "text/xml", "<Response><Say>".to_owned())),
-        ("/other", (200, "text/html; charset=utf-8", "<html></html>".to_owned())),
-        ("/circle", (200, "text/xml", "<Response><Redirect/></Response>".to_owned())),
-        ("/elsewhere", (302, "text/xml", "/elsewhere".to_owned())),
-        ("/nowhere", (200, "text/xml", "<Response><Redirect>http://[</Redirect></Response>".to_owned())),
-    ]);
-    let switch = Switch::start(answers).await;
+    let twiml = Answer::twiml;
+    let switch = Switch::start([
+        ("/500", Answer::of(500, "text/xml", "<Response/>")),
+        ("/json", Answer::of(200, "application/json", "{}")),
+        ("/torn", twiml("<Response><Say>")),
+        ("/other", Answer::of(200, "text/html; charset=utf-8", "<html></html>")),
+        ("/circle", twiml("<Response><Redirect/></Response>")),
+        ("/elsewhere", Answer::redirect(302, "/elsewhere")),
+        ("/nowhere", twiml("<Response><Redirect>http://[</Redirect></Response>")),
+        ("/mute", twiml("<Response><Play>/missing</Play></Response>")),
+        ("/noise", twiml("<Response><Play>/other</Play></Response>")),
+        ("/broken", twiml("<Response><Play>/broken.wav</Play></Response>")),
+        ("/broken.wav", Answer::of(200, "audio/wav", "RIFF")),
+    ])
+    .await;
     for (path, code, words) in [
         ("/500", 11_200, "status 500"),
         ("/missing", 11_200, "status 404"),
@@ -114,8 +125,11 @@ async fn an_answer_that_is_none_is_an_application_error() {
         ("/circle", 11_215, "more than 200 documents"),
         ("/elsewhere", 11_215, "redirects more than 10 times"),
         ("/nowhere", 11_100, "is not a URL"),
+        ("/mute", 11_200, "/missing answered with status 404"),
+        ("/noise", 12_300, "content type \"text/html\", neither XML nor audio"),
+        ("/broken", 11_200, "cannot be played: not a WAV file"),
     ] {
-        let plan = CallPlan { voice_url: format!("http://{}{path}", switch.addr), ..quiet(&switch, 100) };
+        let plan = CallPlan { voice_url: switch.url(path), ..quiet(&switch, 10_000) };
         match call(plan).await.unwrap().end {
             CallEnd::ApplicationError { code: found, text } => {
                 assert_eq!(found, code, "{path}: {text}");

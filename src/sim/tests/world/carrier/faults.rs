@@ -153,3 +153,85 @@ async fn a_playback_delay_shifts_what_is_heard() {
     let record = running.await.unwrap();
     assert!(position(&record, &[0x80; 800]).unwrap() >= 800, "100 ms are 800 samples");
 }
+
+/// A call whose streams are asked for again by the action, so often.
+async fn resumed(faults: &[&str], streams: usize) -> (Vec<Vec<Message>>, CallRecord, Switch) {
+    let stream = "<Response><Connect action='/resume'><Stream url='{sockets}/media'/></Connect></Response>";
+    let resume =
+        |n: usize| Answer::twiml(if n < streams { stream } else { "<Response><Hangup/></Response>" });
+    let answers = (1..=streams).map(|n| ("/resume", resume(n)));
+    let mut switch = Switch::start([("/voice", Answer::twiml(stream))].into_iter().chain(answers)).await;
+    let plan = CallPlan { max: Duration::from_secs(20), ..patient(&switch) };
+    let running = call(with_faults(plan, faults));
+    let mut seen = Vec::new();
+    for _ in 0..streams {
+        let mut media = switch.media().await;
+        let mut messages = Vec::new();
+        while let Some(message) = media.next().await {
+            messages.push(message);
+        }
+        seen.push(messages);
+    }
+    (seen, running.await.unwrap(), switch)
+}
+
+#[tokio::test]
+async fn a_stream_that_an_accident_ends_is_resumed_by_its_action() {
+    for (fault, code, words) in [
+        ("reset-after:0.2", 31_903, "reset"),
+        ("going-away-after:0.2", 31_903, "going away"),
+        ("close-bare-after:0.2", 31_903, "closed without a code"),
+        ("close-before-start", 31_903, "closed before start"),
+    ] {
+        let (seen, record, switch) = resumed(&[fault], 1).await;
+        assert!(!events_of(&seen[0]).contains(&"stop".to_owned()), "{fault}");
+        assert_eq!((record.end.clone(), switch.hooks_of("/resume").len()), (CallEnd::HungUp, 1), "{fault}");
+        let warned = &record.warnings[0];
+        assert!(warned.0 == code && warned.1.contains(words), "{fault}: {warned:?}");
+    }
+}
+
+#[tokio::test]
+async fn accidents_happen_one_to_a_stream() {
+    let faults = ["reset-after:0.2", "garbage", "going-away-after:0.4", "close-bare-after:0.1"];
+    let (seen, record, _) = resumed(&faults, 3).await;
+    let frames: Vec<usize> =
+        seen.iter().map(|seen| events_of(seen).iter().filter(|event| *event == "media").count()).collect();
+    assert!(frames[0] <= 10 && frames[1] > 10 && frames[1] <= 20 && frames[2] <= 5, "{frames:?}");
+    assert_eq!((record.stream_sids.len(), record.end), (3, CallEnd::HungUp));
+}
+
+#[tokio::test]
+async fn a_stream_that_vanishes_leaves_the_switch_a_silent_socket_and_the_call_goes_on() {
+    let stream = "<Response><Connect action='/resume'><Stream url='{sockets}/media'/></Connect></Response>";
+    let mut switch = Switch::with_documents(&[("/voice", stream), ("/resume", stream)]).await;
+    let plan = CallPlan { hang_up: HangUp::At(Duration::from_secs(1)), ..patient(&switch) };
+    let running = call(with_faults(plan, &["vanish-after:0.3"]));
+    let mut first = switch.media().await;
+    first.start().await;
+    let mut second = switch.media().await;
+    assert_eq!(second.rest().await.last().unwrap()["event"], "stop");
+    let left = first.rest().await;
+    assert!(
+        left.len() <= 15 && left.iter().all(|event| event["event"] == "media"),
+        "{} messages",
+        left.len()
+    );
+    let record = running.await.unwrap();
+    assert_eq!((record.stream_sids.len(), record.end.clone()), (2, CallEnd::CallerHungUp));
+    assert!(at(&record, |event| *event == CarrierEvent::SocketEnded(SocketEnd::ByUs("vanished"))).is_some());
+}
+
+#[tokio::test]
+async fn a_stream_can_fail_to_be_connected_or_come_late() {
+    let mut switch = Switch::with_stream("<Say>Plan B.</Say>").await;
+    let record = call(with_faults(quiet(&switch, 10_000), &["no-stream"])).await.unwrap();
+    assert_eq!((record.warnings[0].0, verbs(&record).last()), (31_920, Some(&("Say", "Plan B."))));
+    assert!(record.stream_sids.is_empty());
+
+    let running = call(with_faults(quiet(&switch, 100), &["late-stream:0.4"]));
+    switch.media().await.rest().await;
+    let record = running.await.unwrap();
+    assert!(record.stream_started.unwrap() >= Duration::from_millis(400));
+    assert_eq!(record.stream_started, record.clock_started);
+}

@@ -1,0 +1,580 @@
+//! A traditional call: there is no socket, each webhook is a question, and the call answers it.
+//!
+//! - Owner: the switchboard's watch; it lives on the thread where the first question was asked.
+//! - In: [`Ask`], [`CallerGone`], [`EndCall`], [`FromEngine`], exit notices.
+//! - Out: answers, one [`CallEnded`] to the switchboard, and after every turn the call's record to the store.
+//! - When full: the carrier asks one question at a time; repeats of it wait for the same answer.
+//! - When it dies: its engine is killed with it, the carrier's next question finds the conversation where it was kept
+//!   last, and a new call of this kind goes on with it.
+//!
+//! It refuses to decide: [`Conversation`] does, and this carries it out. It keeps the time: a question is answered
+//! within [`ANSWER_MAX`], whatever the model does.
+
+pub mod conversation;
+pub mod exchange;
+pub mod outside;
+pub mod settings;
+
+pub use conversation::Conversation;
+pub use exchange::{Answer, Question, Utterance};
+pub use outside::{ClipId, Narrator};
+pub use settings::TurnSettings;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
+    SpawnHandle, WrapFuture,
+};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::audit::Sheet;
+use super::decide::{EndReason, Role};
+use super::timeline::{Death, Timeline, What};
+use super::{CallEnded, CallReport, CallerGone, EndCall};
+use crate::agent::Agent;
+use crate::engine::turn::{AnswerCaller, TurnSession};
+use crate::fallback::ladder::{Ladder, Rung};
+use crate::fallback::{EngineFared, Fallback, OpenBreakers};
+use crate::kit::child::{self, Child};
+use crate::kit::exit::{Cause, Exited};
+use crate::messages::{EngineFact, FailureKind, FromEngine};
+use crate::mode::Mode;
+use crate::ports::{CallStore, ChatModel};
+use crate::record::{CallRecord, CallState};
+use crate::switchboard::Seat;
+use conversation::{Move, Outlook, Repeated, Verdict};
+
+/// From question to answer. The carrier gives up after 15 s, and should have its document in 12; 4 are left to the
+/// network.
+pub const ANSWER_MAX: Duration = Duration::from_secs(8);
+
+/// The second attempt is made so much later: a provider that restarts or limits us may have come round. The caller is
+/// told the apology meanwhile, which takes longer.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// No question for so long: the caller has hung up, and nobody told us. A turn takes 80 s of our words, 60 s of the
+/// caller's, two time-outs of 5 s and the network; twice that.
+const QUIET_MAX: Duration = Duration::from_mins(5);
+
+/// After its last answer a call still answers repeats: the carrier repeats within the 15 s that it waits in all.
+const LINGER: Duration = Duration::from_secs(15);
+
+/// How often the call looks whether it is still needed.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// After a fall from a media mode the call stays here for so long, however well that mode works for others: once bitten.
+const STAYS_DOWN: Duration = Duration::from_mins(1);
+
+/// What a traditional call is made of.
+pub struct TurnSetup {
+    /// Given by the switchboard.
+    pub seat: Seat,
+    pub call_sid: String,
+    pub from_opt: Option<String>,
+    pub to_opt: Option<String>,
+    /// New, from another mode's ledger, or recalled from where it was kept.
+    pub conversation: Conversation,
+    /// When this actor takes over; the conversation knows when the call began.
+    pub now: jiff::Timestamp,
+    pub call_max: Duration,
+    pub agent: Arc<Agent>,
+    pub settings: Arc<TurnSettings>,
+    pub model: Arc<dyn ChatModel>,
+    /// Without one the carrier does all the speaking.
+    pub narrator_opt: Option<Arc<dyn Narrator>>,
+    pub ladder: Ladder,
+    /// Modes that failed in this call before.
+    pub failed: Vec<Mode>,
+    /// Whether a call that fell from a media mode goes back up, between two turns, when one works again.
+    pub goes_back_up: bool,
+    pub fallback: Addr<Fallback>,
+    pub store: Arc<dyn CallStore>,
+    pub switchboard: Recipient<CallEnded>,
+}
+
+/// A question of the carrier's; see [`ask`].
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Ask {
+    pub question: Question,
+    /// The carrier's own mark of the event: the same when it repeats itself.
+    pub token_opt: Option<String>,
+    pub answer: oneshot::Sender<Answer>,
+}
+
+/// The call died, or ended, before it answered. The question may be asked of its successor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("call was gone before it answered")]
+pub struct Unanswered;
+
+/// Asks a call a question. A repeat gets the answer of the first, now or when it is there.
+pub async fn ask(
+    call: &Addr<TurnCall>,
+    question: Question,
+    token_opt: Option<String>,
+) -> Result<Answer, Unanswered> {
+    let (answer, answered) = oneshot::channel();
+    call.do_send(Ask { question, token_opt, answer }); // one per webhook, and the carrier waits for it
+    answered.await.map_err(|_| Unanswered)
+}
+
+pub struct TurnCall {
+    setup: TurnSetup,
+    /// When the call began, on this process's clock: before the actor did, when it has taken over.
+    origin: Instant,
+    engine: Option<Child<TurnSession>>,
+    engines_spawned: u32,
+    engine_failures: u32,
+    /// What the engine is at.
+    thinking_opt: Option<String>,
+    waiting: Vec<oneshot::Sender<Answer>>,
+    /// Rings when the first of them has waited [`ANSWER_MAX`].
+    patience_opt: Option<SpawnHandle>,
+    /// An answer whose words are becoming a clip.
+    voicing_opt: Option<Voicing>,
+    filler: Utterance,
+    /// Modes that fail for many calls, as of the last look.
+    breakers_open: Vec<Mode>,
+    began: Instant,
+    /// Why the call is to end, from outside.
+    ending_opt: Option<EndReason>,
+    /// The switchboard has the report; only repeats are answered.
+    left: bool,
+    last_asked: Instant,
+    timeline: Timeline,
+}
+
+struct Voicing {
+    answer: Answer,
+    end_opt: Option<EndReason>,
+    narrating: SpawnHandle,
+}
+
+impl TurnCall {
+    pub fn new(mut setup: TurnSetup) -> Self {
+        setup.conversation.taken_over();
+        let before = setup.now.duration_since(setup.conversation.started_at);
+        let before = Duration::try_from(before).unwrap_or_default(); // another node's clock may be ahead of ours
+        let now = Instant::now();
+        Self {
+            origin: now.checked_sub(before).unwrap_or(now),
+            engine: None,
+            engines_spawned: 0,
+            engine_failures: 0,
+            thinking_opt: None,
+            waiting: Vec::new(),
+            patience_opt: None,
+            voicing_opt: None,
+            filler: Utterance::of(&setup.settings.filler),
+            breakers_open: Vec::new(),
+            began: now,
+            ending_opt: None,
+            left: false,
+            last_asked: now,
+            timeline: Timeline::default(),
+            setup,
+        }
+    }
+
+    fn outlook(&self) -> Outlook {
+        match &self.ending_opt {
+            Some(reason) => Outlook::Leave(reason.clone()),
+            None if self.origin.elapsed() >= self.setup.call_max => Outlook::Leave(EndReason::LengthLimit),
+            None => self.way_up().map_or(Outlook::Stay, Outlook::GoUp),
+        }
+    }
+
+    /// The media mode that the call may go back up to.
+    fn way_up(&self) -> Option<Mode> {
+        let fell = self.setup.failed.iter().any(|mode| mode.is_media());
+        if !fell || !self.setup.goes_back_up || self.began.elapsed() < STAYS_DOWN {
+            return None;
+        }
+        self.setup.ladder.best_media(&self.breakers_open)
+    }
+
+    /// What is left when this mode has failed.
+    fn next_rung(&self) -> Rung {
+        let failed: Vec<Mode> = self.setup.failed.iter().copied().chain([Mode::Traditional]).collect();
+        self.setup.ladder.next(&failed, &self.breakers_open)
+    }
+
+    fn carry_out(&mut self, what: Move, ctx: &mut Context<Self>) {
+        match what {
+            Move::Answer(answer) => self.voice(answer, None, ctx),
+            Move::Leave(answer, reason) => self.voice(answer, Some(reason), ctx),
+            Move::Think => self.think(Duration::ZERO, ctx),
+        }
+    }
+
+    /// Whoever waits, waits no longer than the first of them may.
+    fn wait(&mut self, answer: oneshot::Sender<Answer>, ctx: &mut Context<Self>) {
+        self.waiting.push(answer);
+        self.patience_opt.get_or_insert_with(|| ctx.run_later(ANSWER_MAX, Self::lose_patience));
+    }
+
+    // ------------------------------------------------------------ thinking
+
+    /// Has the engine make the answer that the conversation wants, unless it is at it.
+    fn think(&mut self, after: Duration, ctx: &mut Context<Self>) {
+        let Some((item, why)) = self.setup.conversation.thinking() else { return };
+        if self.thinking_opt.as_deref() == Some(item) && self.engine.is_some() {
+            return;
+        }
+        let ledger = self.setup.conversation.ledger().clone();
+        let question = AnswerCaller { item: item.to_owned(), ledger, why, after };
+        self.thinking_opt = Some(question.item.clone());
+        let engine = self.engine.take().unwrap_or_else(|| self.spawn_engine(ctx));
+        engine.addr.do_send(question); // one per turn
+        self.engine = Some(engine);
+        self.prepare_filler(ctx);
+    }
+
+    fn spawn_engine(&mut self, ctx: &mut Context<Self>) -> Child<TurnSession> {
+        self.engines_spawned += 1;
+        self.note(What::EngineDialled);
+        let (agent, model) = (Arc::clone(&self.setup.agent), Arc::clone(&self.setup.model));
+        let (chars_max, incarnation) = (self.setup.settings.answer_chars_max, self.engines_spawned);
+        let call = ctx.address();
+        child::spawn(call.clone().recipient(), Role::Engine, incarnation, move |_| {
+            TurnSession::new(agent, chars_max, model, call.recipient(), incarnation)
+        })
+    }
+
+    fn lose_patience(&mut self, ctx: &mut Context<Self>) {
+        self.patience_opt = None;
+        if let Some(Voicing { answer, end_opt, narrating }) = self.voicing_opt.take() {
+            ctx.cancel_future(narrating);
+            return self.give(&answer, end_opt, ctx);
+        }
+        match self.setup.conversation.late(&self.filler) {
+            Some(what) => self.carry_out(what, ctx),
+            None => self.engine_failed(FailureKind::Stalled, "no answer in time", true, ctx),
+        }
+    }
+
+    fn engine_failed(&mut self, kind: FailureKind, why: &str, retry: bool, ctx: &mut Context<Self>) {
+        // One per failure of a call: this cannot flood the fallback.
+        self.setup.fallback.do_send(EngineFared { mode: Mode::Traditional, failure_opt: Some(kind) });
+        self.engine = None; // kills it, if it lives
+        self.thinking_opt = None;
+        self.engine_failures += 1;
+        tracing::warn!(call_id = %self.setup.conversation.id, why, "engine failed");
+        self.note(What::EngineFailed { why: why.into() });
+        let next = self.next_rung();
+        match self.setup.conversation.failed(why, retry, next) {
+            Verdict::Retry => {
+                self.note(What::EngineReplaced);
+                self.think(RETRY_AFTER, ctx);
+                if !self.waiting.is_empty() {
+                    let apology = self.setup.conversation.apologise(&self.setup.settings);
+                    self.carry_out(apology, ctx);
+                }
+            }
+            Verdict::GiveUp => self.deliver(ctx),
+            Verdict::Never => {}
+        }
+        self.keep();
+    }
+
+    /// Tells whoever waits what has come of the thought; without anybody, it is told the next who asks.
+    fn deliver(&mut self, ctx: &mut Context<Self>) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let now_ms = self.now_ms();
+        if let Some(what) = self.setup.conversation.deliver(&self.setup.settings, now_ms) {
+            self.carry_out(what, ctx);
+        }
+    }
+
+    // ------------------------------------------------------------ speaking
+
+    /// The engine's words, on their way to the caller.
+    fn said(&mut self, item: String, words: String, ctx: &mut Context<Self>) {
+        self.setup.fallback.do_send(EngineFared { mode: Mode::Traditional, failure_opt: None }); // one per turn
+        let part = self.setup.conversation.part();
+        self.note(What::AgentBegan { part });
+        let narrated = self.narrate(&words);
+        let spoken = async move { Utterance { clip_opt: narrated.await, words } };
+        ctx.spawn(spoken.into_actor(self).map(move |say, call, ctx| {
+            call.setup.conversation.thought(&item, say);
+            call.thinking_opt.take_if(|thinking| *thinking == item);
+            call.deliver(ctx);
+            call.keep();
+        }));
+    }
+
+    /// Gives an answer, as soon as its words are a clip or there is no time to make one.
+    fn voice(&mut self, mut answer: Answer, end_opt: Option<EndReason>, ctx: &mut Context<Self>) {
+        if self.setup.conversation.thinking().is_none() && self.thinking_opt.take().is_some() {
+            self.engine = None; // its answer is not wanted any more
+        }
+        let words = match &mut answer {
+            Answer::Collect { .. } => None, // said because there is no time
+            other => other.utterance_mut().filter(|say| say.clip_opt.is_none() && !say.words.is_empty()),
+        };
+        let Some(words) = words.filter(|_| self.setup.narrator_opt.is_some() && self.patience_opt.is_some())
+        else {
+            return self.give(&answer, end_opt, ctx);
+        };
+        let narrated = self.narrate(&words.words).into_actor(self).map(|clip_opt, call, ctx| {
+            let Some(Voicing { mut answer, end_opt, .. }) = call.voicing_opt.take() else { return };
+            if let Some(say) = answer.utterance_mut() {
+                say.clip_opt = clip_opt;
+            }
+            call.give(&answer, end_opt, ctx);
+        });
+        let voicing = Voicing { answer, end_opt, narrating: ctx.spawn(narrated) };
+        if let Some(other) = self.voicing_opt.replace(voicing) {
+            ctx.cancel_future(other.narrating);
+        }
+    }
+
+    fn narrate(&self, words: &str) -> impl Future<Output = Option<ClipId>> + use<> {
+        let clip_opt = self.setup.narrator_opt.as_ref().map(|narrator| narrator.narrate(words));
+        async move { clip_opt?.await }
+    }
+
+    /// While the model thinks there is time to have the filler ready in the agent's own voice.
+    fn prepare_filler(&mut self, ctx: &mut Context<Self>) {
+        if self.setup.narrator_opt.is_some() && !self.filler.words.is_empty() {
+            let narrated = self.narrate(&self.filler.words);
+            ctx.spawn(narrated.into_actor(self).map(|clip_opt, call, _| call.filler.clip_opt = clip_opt));
+        }
+    }
+
+    fn give(&mut self, answer: &Answer, end_opt: Option<EndReason>, ctx: &mut Context<Self>) {
+        if matches!(answer, Answer::Listen { say } if !say.words.is_empty()) {
+            let part = self.setup.conversation.part();
+            self.note(What::FirstOnWire { part });
+        }
+        if let Some(patience) = self.patience_opt.take() {
+            ctx.cancel_future(patience);
+        }
+        self.setup.conversation.given(answer);
+        for waiting in self.waiting.drain(..) {
+            waiting.send(answer.clone()).ok(); // the carrier may have given up
+        }
+        if let Some(reason) = end_opt {
+            self.leave(reason, ctx);
+        }
+        self.keep();
+    }
+
+    // ------------------------------------------------------------ keeping
+
+    /// Keeps the call's record as it is now.
+    fn keep(&self) {
+        if !self.left {
+            self.keep_as(CallState::Live);
+        }
+    }
+
+    fn keep_as(&self, state: CallState) {
+        let conversation = &self.setup.conversation;
+        self.setup.store.keep(CallRecord {
+            id: conversation.id,
+            call_sid: self.setup.call_sid.clone(),
+            agent: self.setup.agent.name.clone(),
+            from_opt: self.setup.from_opt.clone(),
+            to_opt: self.setup.to_opt.clone(),
+            started_at: conversation.started_at,
+            mode: Mode::Traditional,
+            ledger: conversation.ledger().clone(),
+            turns_opt: Some(Box::new(conversation.clone())),
+            state,
+        });
+    }
+
+    // ------------------------------------------------------------ the end
+
+    /// Says the last word to the switchboard. Once.
+    fn leave(&mut self, reason: EndReason, ctx: &mut Context<Self>) {
+        if self.left {
+            return;
+        }
+        self.left = true;
+        self.engine = None;
+        self.note(What::Ended { reason: reason.name() });
+        // Before the answer goes out: then the carrier may ask what is next.
+        self.keep_as(match &reason {
+            EndReason::HandedOver(to) => CallState::HandedOver { to: *to, failed: self.failed_after(*to) },
+            other => CallState::Ended { reason: other.name().to_owned(), by_us: other.is_by_us() },
+        });
+        let conversation = &self.setup.conversation;
+        self.setup.switchboard.do_send(CallEnded(Arc::new(CallReport {
+            id: conversation.id,
+            seat: self.setup.seat,
+            call_sid: Some(self.setup.call_sid.clone()),
+            started_at: conversation.started_at,
+            origin: self.origin,
+            length: self.origin.elapsed(),
+            end: reason,
+            mode: Mode::Traditional,
+            ledger: conversation.ledger().clone(),
+            timeline: std::mem::take(&mut self.timeline),
+            sheet: Sheet::default(),
+            discrepancies: Vec::new(),
+            engine_failures: self.engine_failures,
+        })));
+        if self.ending_opt.is_some() {
+            ctx.stop(); // nobody waits for repeats when the house closes
+        }
+    }
+
+    /// Who goes back up begins afresh; who falls on takes this mode's failure along.
+    fn failed_after(&self, to: Rung) -> Vec<Mode> {
+        if self.way_up().is_some_and(|mode| to == Rung::Mode(mode)) {
+            return Vec::new();
+        }
+        self.setup.failed.iter().copied().chain([Mode::Traditional]).collect()
+    }
+
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        let asked = self.setup.fallback.send(OpenBreakers).timeout(LOOK_EVERY).into_actor(self);
+        ctx.spawn(asked.map(|open, call, _| call.breakers_open = open.unwrap_or_default()));
+        let quiet = self.last_asked.elapsed();
+        if self.left && quiet >= LINGER {
+            ctx.stop();
+        } else if self.waiting.is_empty() && quiet >= QUIET_MAX {
+            self.leave(EndReason::CallerHungUp, ctx);
+            ctx.stop();
+        }
+    }
+
+    fn note(&mut self, what: What) {
+        tracing::debug!(call_id = %self.setup.conversation.id, ?what, "timeline");
+        self.timeline.note(self.origin.elapsed(), what);
+    }
+
+    fn note_all(&mut self, events: Vec<What>) {
+        for what in events {
+            self.note(what);
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Actor for TurnCall {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.keep();
+        self.look(ctx);
+        ctx.run_interval(LOOK_EVERY, Self::look);
+    }
+}
+
+impl Handler<Ask> for TurnCall {
+    type Result = ();
+
+    fn handle(&mut self, Ask { question, token_opt, answer }: Ask, ctx: &mut Self::Context) {
+        self.last_asked = Instant::now();
+        let now_ms = self.now_ms();
+        match self.setup.conversation.repeated(&question, token_opt.as_deref(), now_ms) {
+            Some(Repeated::Answered(same)) => {
+                answer.send(same).ok(); // the carrier may have given up
+                return;
+            }
+            Some(Repeated::Pending) => {
+                self.wait(answer, ctx);
+                return self.think(Duration::ZERO, ctx); // unless it is thought about, or spoken, already
+            }
+            None => self.wait(answer, ctx),
+        }
+        match &question {
+            Question::Speech { confidence_opt, .. } => {
+                tracing::debug!(call_id = %self.setup.conversation.id, confidence_opt, "caller spoke");
+            }
+            Question::Digits(digits) => digits.chars().for_each(|digit| self.note(What::Digit { digit })),
+            Question::Began | Question::Silence | Question::Collect { .. } => {}
+        }
+        let (outlook, settings, mut events) = (self.outlook(), Arc::clone(&self.setup.settings), Vec::new());
+        let what =
+            self.setup.conversation.asked(question, token_opt, now_ms, &settings, outlook, &mut events);
+        self.note_all(events);
+        self.carry_out(what, ctx);
+        self.keep();
+    }
+}
+
+impl Handler<FromEngine> for TurnCall {
+    type Result = ();
+
+    fn handle(&mut self, FromEngine { incarnation, fact }: FromEngine, ctx: &mut Self::Context) {
+        if self.engine.as_ref().is_none_or(|engine| engine.incarnation != incarnation) {
+            return;
+        }
+        match fact {
+            EngineFact::ResponseBegan => self.note(What::ResponseBegan),
+            EngineFact::Said { item, text, .. } => self.said(item, text, ctx),
+            EngineFact::Used(usage) => {
+                tracing::debug!(call_id = %self.setup.conversation.id, tokens = usage.total_tokens, "response used");
+            }
+            EngineFact::Failed(failure) => {
+                // A limit on our rate may have passed after the apology; better than hanging up on a caller.
+                let retry = failure.retry || failure.kind == FailureKind::RateLimited;
+                self.engine_failed(failure.kind, &failure.detail, retry, ctx);
+            }
+            _ => {} // of audio, which this engine has none of; and its end, which its exit tells
+        }
+    }
+}
+
+impl Handler<Exited<Role>> for TurnCall {
+    type Result = ();
+
+    fn handle(&mut self, exited: Exited<Role>, ctx: &mut Self::Context) {
+        // Of an engine that said why, or that we let go of, nothing is left to tell.
+        if self.engine.take_if(|engine| engine.incarnation == exited.incarnation).is_none() {
+            return;
+        }
+        let why = match exited.cause {
+            Cause::Panicked(text) => format!("panicked: {text}"),
+            Cause::Killed => "killed".to_owned(),
+            Cause::Stopped => "stopped without a reason".to_owned(),
+        };
+        let death = Death { role: exited.role.name(), why: why.clone() };
+        self.note(What::ChildDied(Box::new(death)));
+        self.engine_failed(FailureKind::Provider, &why, true, ctx);
+    }
+}
+
+impl Handler<CallerGone> for TurnCall {
+    type Result = ();
+
+    fn handle(&mut self, _: CallerGone, ctx: &mut Self::Context) {
+        self.leave(EndReason::CallerHungUp, ctx);
+        ctx.stop();
+    }
+}
+
+impl Handler<EndCall> for TurnCall {
+    type Result = ();
+
+    /// The goodbye is said to whoever waits, or to the next who asks: nobody else can be spoken to.
+    fn handle(&mut self, _: EndCall, ctx: &mut Self::Context) {
+        self.ending_opt = Some(EndReason::Shutdown);
+        if self.left {
+            return ctx.stop();
+        }
+        if !self.waiting.is_empty() {
+            let mut events = Vec::new();
+            let (settings, now_ms) = (Arc::clone(&self.setup.settings), self.now_ms());
+            let goodbye =
+                self.setup.conversation.leave(&settings.goodbye, EndReason::Shutdown, now_ms, &mut events);
+            self.note_all(events);
+            self.carry_out(goodbye, ctx);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
