@@ -21,8 +21,13 @@ pub struct CallRecord {
     pub from_opt: Option<String>,
     pub to_opt: Option<String>,
     pub started_at: jiff::Timestamp,
+    /// The mode that the router gave it, and the rule that did; absent when nothing was drawn.
+    pub routed: Mode,
+    pub rule_opt: Option<String>,
     /// The mode that serves it, or served it last.
     pub mode: Mode,
+    /// Modes that have been tried in vain.
+    pub failed: Vec<Mode>,
     pub ledger: Ledger,
     /// In mode `traditional`: what else whoever answers the carrier's next question has to know.
     pub turns_opt: Option<Box<Conversation>>,
@@ -35,8 +40,8 @@ pub struct CallRecord {
 pub enum CallState {
     /// An actor serves it; if none does although the carrier asks, it was lost.
     Live,
-    /// Its actor has gone, and has said what is to come next. `failed` modes have been tried in vain.
-    HandedOver { to: Rung, failed: Vec<Mode> },
+    /// Its actor has gone, and has said what is to come next.
+    HandedOver { to: Rung },
     /// It is over. Who is still on the line although we did not end it wants to go on.
     Ended { reason: String, by_us: bool },
 }

@@ -80,8 +80,12 @@ mod tests {
             from_opt: None,
             to_opt: None,
             started_at: jiff::Timestamp::UNIX_EPOCH,
+            routed: Mode::Realtime,
+            rule_opt: None,
             mode: Mode::Realtime,
+            failed: Vec::new(),
             ledger: Ledger::default(),
+            turns_opt: None,
             state,
         }
     }

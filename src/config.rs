@@ -183,10 +183,6 @@ pub struct Chat {
     /// How the bound of an answer is spelt: `max_completion_tokens`, or `max_tokens` for many self-hosted servers.
     #[config(default = "max_completion_tokens")]
     pub length_field: LengthField,
-
-    /// Upper bound of one answer in tokens, 16 to 32000. 400 are about 300 words, two minutes of speech.
-    #[config(default = 400, validate((16..=32_000).contains(max_output_tokens), "must be 16 to 32000"))]
-    pub max_output_tokens: u32,
 }
 
 #[derive(Debug, confique::Config)]

@@ -102,7 +102,10 @@ pub struct CallSetup {
     pub to_opt: Option<String>,
     pub agent: Arc<Agent>,
     pub limits: Limits,
-    /// The media mode that the call begins in.
+    /// The mode that the router gave the call, and the rule that did.
+    pub routed: Mode,
+    pub rule_opt: Option<String>,
+    /// The media mode that it begins in here.
     pub mode: Mode,
     pub ladder: Ladder,
     /// Modes that failed in this call before.
@@ -155,6 +158,9 @@ pub struct CallReport {
     pub origin: Instant,
     pub length: Duration,
     pub end: EndReason,
+    /// The mode that the router gave it, and the rule that did.
+    pub routed: Mode,
+    pub rule_opt: Option<String>,
     /// The mode that served it last.
     pub mode: Mode,
     pub ledger: Ledger,
@@ -353,9 +359,7 @@ impl CallActor {
         self.note(What::Ended { reason: reason.name() });
         // Before the leg hangs up: then the carrier asks what is next.
         match &reason {
-            EndReason::HandedOver(to) => {
-                self.keep(CallState::HandedOver { to: *to, failed: self.failed.clone() });
-            }
+            EndReason::HandedOver(to) => self.keep(CallState::HandedOver { to: *to }),
             EndReason::StoodDown => {} // the record is the other actor's
             other => self.keep(CallState::Ended { reason: other.name().to_owned(), by_us: other.is_by_us() }),
         }
@@ -409,6 +413,8 @@ impl CallActor {
             origin: self.origin,
             length: self.origin.elapsed(),
             end,
+            routed: self.setup.routed,
+            rule_opt: self.setup.rule_opt.clone(),
             mode: self.mode,
             ledger: std::mem::take(&mut self.ledger),
             timeline: std::mem::take(&mut self.timeline),
@@ -507,7 +513,10 @@ impl CallActor {
             from_opt: self.setup.from_opt.clone(),
             to_opt: self.setup.to_opt.clone(),
             started_at: self.setup.started_at,
+            routed: self.setup.routed,
+            rule_opt: self.setup.rule_opt.clone(),
             mode: self.mode,
+            failed: self.failed.clone(),
             ledger: self.ledger.clone(),
             turns_opt: None,
             state,

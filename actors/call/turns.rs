@@ -75,6 +75,9 @@ pub struct TurnSetup {
     pub call_sid: String,
     pub from_opt: Option<String>,
     pub to_opt: Option<String>,
+    /// The mode that the router gave the call, and the rule that did.
+    pub routed: Mode,
+    pub rule_opt: Option<String>,
     /// New, from another mode's ledger, or recalled from where it was kept.
     pub conversation: Conversation,
     /// When this actor takes over; the conversation knows when the call began.
@@ -383,7 +386,10 @@ impl TurnCall {
             from_opt: self.setup.from_opt.clone(),
             to_opt: self.setup.to_opt.clone(),
             started_at: conversation.started_at,
+            routed: self.setup.routed,
+            rule_opt: self.setup.rule_opt.clone(),
             mode: Mode::Traditional,
+            failed: self.failed_after(&state),
             ledger: conversation.ledger().clone(),
             turns_opt: Some(Box::new(conversation.clone())),
             state,
@@ -402,7 +408,7 @@ impl TurnCall {
         self.note(What::Ended { reason: reason.name() });
         // Before the answer goes out: then the carrier may ask what is next.
         self.keep_as(match &reason {
-            EndReason::HandedOver(to) => CallState::HandedOver { to: *to, failed: self.failed_after(*to) },
+            EndReason::HandedOver(to) => CallState::HandedOver { to: *to },
             other => CallState::Ended { reason: other.name().to_owned(), by_us: other.is_by_us() },
         });
         let conversation = &self.setup.conversation;
@@ -414,6 +420,8 @@ impl TurnCall {
             origin: self.origin,
             length: self.origin.elapsed(),
             end: reason,
+            routed: self.setup.routed,
+            rule_opt: self.setup.rule_opt.clone(),
             mode: Mode::Traditional,
             ledger: conversation.ledger().clone(),
             timeline: std::mem::take(&mut self.timeline),
@@ -427,11 +435,13 @@ impl TurnCall {
     }
 
     /// Who goes back up begins afresh; who falls on takes this mode's failure along.
-    fn failed_after(&self, to: Rung) -> Vec<Mode> {
-        if self.way_up().is_some_and(|mode| to == Rung::Mode(mode)) {
-            return Vec::new();
+    fn failed_after(&self, state: &CallState) -> Vec<Mode> {
+        let failed = self.setup.failed.iter().copied();
+        match state {
+            CallState::HandedOver { to: Rung::Mode(mode) } if self.way_up() == Some(*mode) => Vec::new(),
+            CallState::HandedOver { .. } => failed.chain([Mode::Traditional]).collect(),
+            CallState::Live | CallState::Ended { .. } => failed.collect(),
         }
-        self.setup.failed.iter().copied().chain([Mode::Traditional]).collect()
     }
 
     fn look(&mut self, ctx: &mut Context<Self>) {

@@ -142,6 +142,8 @@ impl QuietCall {
                 engine_ready_max: Duration::from_secs(8),
                 silence_max: Duration::from_secs(4),
             },
+            routed: Mode::Realtime,
+            rule_opt: None,
             mode: Mode::Realtime,
             ladder: Ladder::new(Mode::Realtime, &[], &[Mode::Realtime]),
             failed: Vec::new(),

@@ -145,6 +145,8 @@ impl Universe {
             to_opt: None,
             agent: Arc::new(options.agent),
             limits: options.limits,
+            routed: Mode::Realtime,
+            rule_opt: None,
             mode: Mode::Realtime,
             ladder: Ladder::new(Mode::Realtime, &order, &configured),
             failed: Vec::new(),

@@ -72,7 +72,7 @@ pub(super) fn run(options: &DemoOptions, environment: &Environment) -> Result<Ex
         let config = config(&listener, &provider)?;
         telemetry::init(&config.log, environment.get("RUST_LOG").map(String::as_str))?;
         let (reports, mut ended) = mpsc::unbounded_channel();
-        let app = App::start(&config, listener, Some(reports))?;
+        let app = App::start(&config, listener, Some(reports)).await?;
         let url = format!("http://{}/twilio/voice", app.address);
         eprintln!("switch at {url}, provider at {}", provider.realtime_url());
 
@@ -121,6 +121,7 @@ fn config(listener: &Listener, provider: &Provider) -> Result<Config> {
         ("OPENAI_API_KEY", "simulated".to_owned()),
         ("TWILIO_AUTH_TOKEN", AUTH_TOKEN.to_owned()),
         ("TANDEM__LOG__LEVEL", "warn".to_owned()),
+        ("DATABASE_URL", "sqlite::memory:".to_owned()),
     ];
     let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let sources = Sources { house_file: Path::new(""), chosen_file_opt: None, environment: &environment };

@@ -37,7 +37,7 @@ pub(super) fn run(options: &ServeOptions, environment: &Environment) -> Result<E
     actix_rt::System::new().block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
-        let app = App::start(&config, Listener::bind(config.server.listen)?, None)?;
+        let app = App::start(&config, Listener::bind(config.server.listen)?, None).await?;
         tracing::info!(listen = %app.address, public_url = %config.server.public_url, "ready for calls");
         tokio::select! {
             _ = terminate.recv() => {}

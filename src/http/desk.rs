@@ -3,16 +3,23 @@
 //! It refuses to know who answers: the composition root in the program, a list in tests.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use futures_util::future::LocalBoxFuture;
+use tandem_actors::call::turns::{Answer, TurnSettings};
 use tandem_actors::mode::Mode;
 use tandem_actors::ports::Socket;
 
 /// Answers for the house. Asked on every worker thread, so it is shared.
 pub trait Desk: Send + Sync {
     /// What the carrier is to do next with this call. It may ask twice: the same call gets the same answer again, but
-    /// for a fresh ticket.
-    fn answer(&self, ring: Ring, asked: Asked) -> LocalBoxFuture<'_, Result<Reply, Refusal>>;
+    /// for a fresh ticket. `token_opt` is its mark of the event, the same when it repeats itself.
+    fn answer(
+        &self,
+        ring: Ring,
+        asked: Asked,
+        token_opt: Option<String>,
+    ) -> LocalBoxFuture<'_, Result<Reply, Refusal>>;
 
     /// The carrier says that the call is over, which ends it wherever its sockets are.
     fn over(&self, call_sid: String) -> LocalBoxFuture<'_, ()>;
@@ -49,12 +56,11 @@ pub enum Reply {
         ticket: String,
         worker_opt: Option<String>,
     },
-    /// Have a human take the call.
-    Dial {
-        number: String,
+    /// Take a turn, in the agent's manner.
+    Turn {
+        answer: Answer,
+        manner: Arc<TurnSettings>,
     },
-    /// Say that it cannot go on.
-    Apologise,
     HangUp,
 }
 

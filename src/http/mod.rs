@@ -30,7 +30,7 @@ pub use admin::AdminRule;
 pub use desk::{Asked, Desk, MediaRequest, Refusal, Reply, Ring, Standing};
 pub use gate::{Gate, Signatures};
 pub use gather::TurnDesk;
-pub use server::{BindError, Listener, Serving, serve};
+pub use server::{BindError, Listener, Operation, Serving, serve};
 pub use status::WhoAnswers;
 pub use workers::Workers;
 
@@ -114,7 +114,7 @@ fn calls(app: &mut ServiceConfig) {
         web::resource("/twilio/recording").post(callbacks::recording).default_service(problem::only("POST")),
     );
     for (path, mode) in VOICE_IN {
-        let answer = move |hook, desk, gate| voice::answer_in(mode, hook, desk, gate);
+        let answer = move |request, hook, desk, gate| voice::answer_in(mode, request, hook, desk, gate);
         let resource = web::resource(path).get(answer).post(answer);
         app.service(resource.default_service(problem::only("GET, POST")));
     }

@@ -12,19 +12,27 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix::Addr;
 use actix_http::{HttpService, KeepAlive};
 use actix_server::Server;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::dev::AppConfig;
-use actix_web::web::Data;
+use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, Error};
+use tandem_actors::ports::Clock;
+use tandem_actors::router::Router;
 use tokio::net::TcpSocket;
 
+use super::admin::AdminRule;
 use super::desk::Desk;
 use super::gate::Gate;
+use super::gather::TurnDesk;
 use super::media::Entrance;
 use super::routes;
+use super::status::WhoAnswers;
 use super::workers::Workers;
+use crate::audit::AuditLog;
+use crate::clips::ClipShelf;
 use crate::socket::SocketGauge;
 
 /// Connections that the kernel holds until a worker accepts them. The system's usual 128 overflow when some hundred
@@ -66,6 +74,10 @@ pub struct Listener {
 /// What the server needs to serve.
 pub struct Serving {
     pub desk: Arc<dyn Desk>,
+    /// Answers for calls that go turn by turn.
+    pub turns: Arc<dyn TurnDesk>,
+    pub clips: Arc<ClipShelf>,
+    pub operation: Operation,
     pub gate: Arc<Gate>,
     /// Counts the media sockets that this server accepts.
     pub sockets: SocketGauge,
@@ -75,6 +87,26 @@ pub struct Serving {
     pub threads: usize,
     /// Where they sign on.
     pub workers: Arc<Workers>,
+}
+
+/// What operators look at and change.
+#[derive(Clone)]
+pub struct Operation {
+    pub rule: Arc<AdminRule>,
+    pub router: Addr<Router>,
+    pub audit: Arc<dyn AuditLog>,
+    pub clock: Arc<dyn Clock>,
+    pub who: Arc<WhoAnswers>,
+}
+
+impl Operation {
+    fn into_app(self, app: &mut ServiceConfig) {
+        app.app_data(Data::from(self.rule))
+            .app_data(Data::new(self.router))
+            .app_data(Data::from(self.audit))
+            .app_data(Data::from(self.clock))
+            .app_data(Data::from(self.who));
+    }
 }
 
 impl Listener {
@@ -118,11 +150,19 @@ pub fn serve(listener: Listener, serving: Serving) -> io::Result<Server> {
         server = server.workers(serving.threads);
     }
     let stopping = server.graceful_shutdown_signal();
-    let Serving { desk, gate, sockets, sockets_max, workers, .. } = serving;
+    let Serving { desk, turns, clips, operation, gate, sockets, sockets_max, workers, .. } = serving;
     let worker = move || {
         let gate = Data::from(Arc::clone(&gate));
         let desk: Data<dyn Desk> = Data::from(Arc::clone(&desk));
-        let app = App::new().app_data(gate.clone()).app_data(desk.clone()).configure(routes);
+        let turns: Data<dyn TurnDesk> = Data::from(Arc::clone(&turns));
+        let operation = operation.clone();
+        let app = App::new()
+            .app_data(gate.clone())
+            .app_data(desk.clone())
+            .app_data(turns)
+            .app_data(Data::from(Arc::clone(&clips)))
+            .configure(|app| operation.into_app(app))
+            .configure(routes);
         let app = app.into_factory().map_err(|error: Error| error.error_response());
         let workers = Arc::clone(&workers);
         let mut parcels = workers.sign_on(); // this runs on the worker's own thread

@@ -2,22 +2,29 @@
 //!
 //! It refuses to know what a right answer is.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 use std::time::Duration;
 
+use actix::Actor;
 use actix_server::ServerHandle;
 use futures_util::future::LocalBoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use secrecy::SecretString;
+use tandem_actors::call::turns::{self, Question, TurnSettings, Unanswered};
 use tandem_actors::kit::writer::{Urgency, Writer};
-use tandem_actors::ports::{Outgoing, Socket, SocketItem};
+use tandem_actors::ports::{Clock, Outgoing, Socket, SocketItem};
+use tandem_actors::router::{Known, MemoryBook, Router, RouterSetup, Routing, Standing as RoutingStands};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::*;
+use crate::audit::{AuditLog, AuditUnreadable, Page};
+use crate::clock::SystemClock;
 use crate::socket::SocketGauge;
 
 pub(super) const PUBLIC_URL: &str = "https://switch.example.net";
@@ -31,6 +38,7 @@ pub(super) struct TestDesk {
     pub(super) reply: Result<Reply, Refusal>,
     pub(super) standing: Standing,
     pub(super) asked: Mutex<Vec<(Ring, Asked)>>,
+    pub(super) tokens: Mutex<Vec<String>>,
     pub(super) over: Mutex<Vec<String>>,
     pub(super) media: Mutex<Vec<MediaRequest>>,
     /// Where sockets arrived.
@@ -43,6 +51,7 @@ impl Default for TestDesk {
             reply: Ok(Reply::Stream { ticket: "t1".to_owned(), worker_opt: Some("w0".to_owned()) }),
             standing: Standing { calls_active: 3, unready: Vec::new() },
             asked: Mutex::default(),
+            tokens: Mutex::default(),
             over: Mutex::default(),
             media: Mutex::default(),
             threads: Mutex::default(),
@@ -51,8 +60,14 @@ impl Default for TestDesk {
 }
 
 impl Desk for TestDesk {
-    fn answer(&self, ring: Ring, asked: Asked) -> LocalBoxFuture<'_, Result<Reply, Refusal>> {
+    fn answer(
+        &self,
+        ring: Ring,
+        asked: Asked,
+        token_opt: Option<String>,
+    ) -> LocalBoxFuture<'_, Result<Reply, Refusal>> {
         self.asked.lock().unwrap().push((ring, asked));
+        self.tokens.lock().unwrap().extend(token_opt);
         async { self.reply.clone() }.boxed_local()
     }
 
@@ -77,6 +92,46 @@ impl Desk for TestDesk {
             }
         });
         async {}.boxed_local()
+    }
+}
+
+impl TurnDesk for TestDesk {
+    fn settings(&self, _: &Ring) -> Arc<TurnSettings> {
+        Arc::default()
+    }
+
+    fn ask(
+        &self,
+        _: Ring,
+        _: Question,
+        _: Option<String>,
+    ) -> LocalBoxFuture<'_, Result<turns::Answer, Unanswered>> {
+        async { Err(Unanswered) }.boxed_local()
+    }
+}
+
+impl AuditLog for TestDesk {
+    fn page(&self, _: u32, _: Option<Uuid>) -> LocalBoxFuture<'static, Result<Page, AuditUnreadable>> {
+        async { Ok(Page::default()) }.boxed_local()
+    }
+}
+
+/// A router that sends half of the calls to realtime, and operators at this machine.
+fn operation() -> Operation {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let router = Router::new(RouterSetup {
+        salt: String::new(),
+        known: Known { agents: BTreeSet::default(), modes_configured: Mode::ALL.into() },
+        standing: RoutingStands::new(Routing::of(0.5), clock.now()),
+        book: Arc::new(MemoryBook::default()),
+        clock: Arc::clone(&clock),
+    });
+    Operation {
+        rule: Arc::new(AdminRule { api_key: None, public_url_is_loopback: true }),
+        router: router.start(),
+        audit: Arc::new(TestDesk::default()),
+        clock,
+        who: Arc::new(WhoAnswers("tandem".to_owned())),
     }
 }
 
@@ -114,6 +169,9 @@ impl House {
         let address = listener.address();
         let serving = Serving {
             desk: Arc::<TestDesk>::clone(&desk),
+            turns: Arc::<TestDesk>::clone(&desk),
+            clips: Arc::default(),
+            operation: operation(),
             gate: Arc::clone(&gate),
             sockets: sockets.clone(),
             sockets_max,

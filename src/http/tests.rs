@@ -1,3 +1,6 @@
+use std::sync::Arc;
+
+use tandem_actors::call::turns::{Answer, Utterance};
 use tandem_wire::signature;
 
 use super::testing::*;
@@ -130,21 +133,24 @@ async fn a_ticket_that_the_carrier_would_not_carry_is_our_fault() {
 
 #[actix_rt::test]
 async fn after_the_stream_the_carrier_learns_what_comes_next() {
-    let number = "+14155550100".to_owned();
     let stream = Reply::Stream { ticket: "t2".to_owned(), worker_opt: None };
+    let turn = |answer| Reply::Turn { answer, manner: Arc::default() };
+    let say = Utterance::of("Seven & eight.");
+    let dial = Answer::Dial { say: Utterance::default(), number: "+14155550100".to_owned() };
     for (reply, expected) in [
         (
             Ok(stream),
             "<Stream url=\"wss://switch.example.net/twilio/media\"><Parameter name=\"ticket\" value=\"t2\"/>",
         ),
-        (Ok(Reply::Dial { number }), "<Response><Dial><Number>+14155550100</Number></Dial></Response>"),
-        (Ok(Reply::Apologise), "<Response><Say>We are sorry"),
+        (Ok(turn(Answer::Listen { say })), "<Say language=\"en-US\">Seven &amp; eight.</Say></Gather>"),
+        (Ok(turn(dial)), "<Number>+14155550100</Number></Dial></Response>"),
         (Ok(Reply::HangUp), "<Response><Hangup/></Response>"),
         (Err(Refusal::Draining), "<Response><Say>We are sorry"),
     ] {
         let house = House::open(TestDesk { reply, ..TestDesk::default() });
-        let answer = house.post("/twilio/resume", "", RING).await;
+        let answer = house.post("/twilio/resume", "i-twilio-idempotency-token: t7\r\n", RING).await;
         assert_eq!(answer.status, 200);
+        assert_eq!(*house.desk.tokens.lock().unwrap(), ["t7"]);
         assert!(answer.body.contains(expected), "{answer:?}");
         assert_eq!(house.desk.asked.lock().unwrap()[0].1, Asked::StreamOver);
     }

@@ -4,15 +4,16 @@
 
 use std::borrow::Cow;
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use tandem_actors::mode::Mode;
-use tandem_wire::twiml::{ConnectStream, Dial, RejectReason, Response, Say, TwimlError};
+use tandem_wire::twiml::{ConnectStream, RejectReason, Response, Say, TwimlError};
 use tracing::{info, warn};
 
 use super::desk::{Asked, Desk, Refusal, Reply, Ring};
 use super::gate::Gate;
+use super::gather;
 use super::problem::Problem;
 use super::webhook::Webhook;
 use crate::telemetry::mask_number;
@@ -27,33 +28,37 @@ const APOLOGY: &str =
 
 /// The router picks the mode.
 pub(super) async fn answer(
+    request: HttpRequest,
     hook: Webhook,
     desk: Data<dyn Desk>,
     gate: Data<Gate>,
 ) -> Result<HttpResponse, Problem> {
-    reply(&hook, Asked::Rings { mode_opt: None }, &desk, &gate).await
+    reply(&request, &hook, Asked::Rings { mode_opt: None }, &desk, &gate).await
 }
 
 /// The path picks the mode.
 pub(super) async fn answer_in(
     mode: Mode,
+    request: HttpRequest,
     hook: Webhook,
     desk: Data<dyn Desk>,
     gate: Data<Gate>,
 ) -> Result<HttpResponse, Problem> {
-    reply(&hook, Asked::Rings { mode_opt: Some(mode) }, &desk, &gate).await
+    reply(&request, &hook, Asked::Rings { mode_opt: Some(mode) }, &desk, &gate).await
 }
 
 /// A stream has ended for whatever reason, or never came about.
 pub(super) async fn resume(
+    request: HttpRequest,
     hook: Webhook,
     desk: Data<dyn Desk>,
     gate: Data<Gate>,
 ) -> Result<HttpResponse, Problem> {
-    reply(&hook, Asked::StreamOver, &desk, &gate).await
+    reply(&request, &hook, Asked::StreamOver, &desk, &gate).await
 }
 
 async fn reply(
+    request: &HttpRequest,
     hook: &Webhook,
     asked: Asked,
     desk: &Data<dyn Desk>,
@@ -62,7 +67,7 @@ async fn reply(
     let party = |name| hook.get(name).filter(|party| !party.is_empty()).map(Cow::into_owned);
     let ring = Ring { call_sid: hook.call_sid.clone(), from_opt: party("From"), to_opt: party("To") };
     let from = ring.from_opt.as_deref().map(mask_number);
-    match desk.answer(ring.clone(), asked).await {
+    match desk.answer(ring.clone(), asked, gather::token(request)).await {
         Ok(reply) => {
             info!(call_sid = ring.call_sid, from, ?asked, reply = reply.name(), "carrier answered");
             let document = document(&reply, &ring, gate);
@@ -87,21 +92,18 @@ impl Reply {
     fn name(&self) -> &'static str {
         match self {
             Self::Stream { .. } => "stream",
-            Self::Dial { .. } => "dial",
-            Self::Apologise => "apologise",
+            Self::Turn { .. } => "turn",
             Self::HangUp => "hang up",
         }
     }
 }
 
 fn document(reply: &Reply, ring: &Ring, gate: &Gate) -> Result<HttpResponse, TwimlError> {
-    let response = match reply {
-        Reply::Stream { ticket, worker_opt } => connect(gate, ticket, worker_opt.as_deref(), ring)?,
-        Reply::Dial { number } => Response::new().dial(&Dial { number, ..Dial::default() }),
-        Reply::Apologise => apology(),
-        Reply::HangUp => Response::new().hangup(),
-    };
-    Ok(twiml(response))
+    Ok(match reply {
+        Reply::Stream { ticket, worker_opt } => twiml(connect(gate, ticket, worker_opt.as_deref(), ring)?),
+        Reply::Turn { answer, manner } => gather::render(gate, manner, answer),
+        Reply::HangUp => twiml(Response::new().hangup()),
+    })
 }
 
 /// Connects the call to our media socket. What follows is the net below it: whenever the stream ends, and also
@@ -127,6 +129,6 @@ fn apology() -> Response {
     Response::new().say(&Say { text: APOLOGY, ..Say::default() }).hangup()
 }
 
-fn twiml(response: Response) -> HttpResponse {
+pub(super) fn twiml(response: Response) -> HttpResponse {
     HttpResponse::Ok().content_type("text/xml; charset=utf-8").body(response.finish())
 }

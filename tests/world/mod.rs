@@ -50,13 +50,15 @@ impl World {
             ("TANDEM__OPENAI__REALTIME_URL", provider.realtime_url()),
             ("OPENAI_API_KEY", "simulated".to_owned()),
             ("TWILIO_AUTH_TOKEN", AUTH_TOKEN.to_owned()),
+            ("DATABASE_URL", "sqlite::memory:".to_owned()),
+            ("REALTIME_API_PROBABILITY", "1.0".to_owned()),
         ];
         let settings = settings.iter().map(|&(name, value)| (name, value.to_owned()));
         let environment =
             own.into_iter().chain(settings).map(|(name, value)| (name.to_owned(), value)).collect();
         let sources = Sources { house_file: Path::new(""), chosen_file_opt: None, environment: &environment };
         let (reports, ended) = mpsc::unbounded_channel();
-        let app = App::start(&Config::load(&sources).unwrap(), listener, Some(reports)).unwrap();
+        let app = App::start(&Config::load(&sources).unwrap(), listener, Some(reports)).await.unwrap();
         Self { provider, app, ended, unclaimed: Vec::new() }
     }
 

@@ -1,0 +1,579 @@
+//! What answers at the HTTP desk: which call a webhook or a socket belongs to, and what comes next for it.
+//!
+//! It refuses to know how TwiML is written and how engines talk; it finds calls, begins them, and goes by their records.
+
+use std::sync::Arc;
+use std::thread::ThreadId;
+use std::time::Duration;
+
+use actix::Addr;
+use futures_util::future::LocalBoxFuture;
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use send_wrapper::SendWrapper;
+use tandem_actors::agent::Agent;
+use tandem_actors::call::turns::{
+    self, Answer, Conversation, Narrator, Question, TurnCall, TurnSettings, TurnSetup, Unanswered, Utterance,
+};
+use tandem_actors::call::{CallActor, CallSetup, LegArrived, Limits, StandDown};
+use tandem_actors::engine::Engines;
+use tandem_actors::fallback::Fallback;
+use tandem_actors::fallback::ladder::{Ladder, Rung};
+use tandem_actors::ledger::Ledger;
+use tandem_actors::leg::twilio::{self, OpeningError};
+use tandem_actors::mode::Mode;
+use tandem_actors::ports::{CallId, CallStore, ChatModel, Clock, Ids, Outgoing, Socket};
+use tandem_actors::record::{CallRecord, CallState};
+use tandem_actors::router::{Choose, RouteQuery, Router};
+use tandem_actors::switchboard::{
+    self, Admission, Admit, Census, FindCall, FoundCall, LiveCall, Seat, Switchboard, open_call, open_turns,
+};
+
+use crate::http::{Asked, Desk, MediaRequest, Refusal, Reply, Ring, Standing, TurnDesk, Workers};
+use crate::telemetry::mask_number;
+use crate::tickets::{NotAdmitted, Tickets};
+
+/// Switchboard and router answer in microseconds; this long they are not there any more.
+const ANSWERS_MAX: Duration = Duration::from_secs(2);
+
+/// How long a refused socket may take to close in order.
+const REFUSAL_LINGER: Duration = Duration::from_secs(2);
+
+/// A call that another request is opening is live within a turn of that thread's loop; asked for so often, it is not.
+const OPENINGS_WAITED_FOR: u32 = 50;
+
+const OPENING_TAKES: Duration = Duration::from_millis(2);
+
+/// One per process, shared by all worker threads.
+pub(super) struct House {
+    pub(super) switchboard: Addr<Switchboard>,
+    pub(super) router: Addr<Router>,
+    pub(super) fallback: Addr<Fallback>,
+    pub(super) store: Arc<dyn CallStore>,
+    pub(super) engines: Arc<Engines>,
+    pub(super) chat: Arc<dyn ChatModel>,
+    pub(super) narrator_opt: Option<Arc<dyn Narrator>>,
+    pub(super) agent: Arc<Agent>,
+    pub(super) manner: Arc<TurnSettings>,
+    /// Modes that calls can be served in.
+    pub(super) modes: Vec<Mode>,
+    /// What a call may fall through after the mode that was chosen for it.
+    pub(super) ladder: Vec<Rung>,
+    pub(super) goes_back_up: bool,
+    pub(super) limits: Limits,
+    pub(super) tickets: Tickets,
+    pub(super) tickets_required: bool,
+    pub(super) workers: Arc<Workers>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) ids: Arc<dyn Ids>,
+}
+
+/// A call about to begin, or to go on.
+#[derive(Clone)]
+struct Beginning {
+    id: CallId,
+    call_sid: Option<String>,
+    from_opt: Option<String>,
+    to_opt: Option<String>,
+    started_at: jiff::Timestamp,
+    routed: Mode,
+    rule_opt: Option<String>,
+    mode: Mode,
+    failed: Vec<Mode>,
+    ledger: Ledger,
+    turns_opt: Option<Box<Conversation>>,
+}
+
+/// What became of the wish for a seat.
+enum Seated {
+    New(Seat),
+    Live(FoundCall),
+}
+
+impl House {
+    async fn census(&self) -> Option<switchboard::CensusTaken> {
+        self.switchboard.send(Census).timeout(ANSWERS_MAX).await.ok()
+    }
+
+    async fn find(&self, which: FindCall) -> Option<FoundCall> {
+        self.switchboard.send(which).timeout(ANSWERS_MAX).await.ok().flatten()
+    }
+
+    // ------------------------------------------------------------ a call rings
+
+    /// The call begins now: a media engine is dialled while the carrier still connects.
+    async fn rings(
+        &self,
+        ring: Ring,
+        mode_opt: Option<Mode>,
+        token_opt: Option<String>,
+    ) -> Result<Reply, Refusal> {
+        if let Some(found) = self.find(FindCall::BySid(ring.call_sid.clone())).await {
+            return self.go_on_with(found, ring, token_opt).await; // the carrier asks again
+        }
+        let beginning = self.route(ring.clone(), mode_opt).await;
+        if beginning.mode.is_media() {
+            return self.stream(beginning).await;
+        }
+        self.turn(ring, Question::Began, token_opt).await
+    }
+
+    /// Picks the mode of a new call: the path's, or the router's. Its record is kept at once: whoever asks next, even
+    /// another thread, goes by it.
+    async fn route(&self, ring: Ring, mode_opt: Option<Mode>) -> Beginning {
+        let from = ring.from_opt.as_deref().map(mask_number);
+        let query = RouteQuery {
+            call_sid: ring.call_sid.clone(),
+            agent: self.agent.name.clone(),
+            from_opt: ring.from_opt.clone(),
+            to_opt: ring.to_opt.clone(),
+            at: self.clock.now(),
+        };
+        let (mode, reason, rule_opt) = match mode_opt {
+            Some(mode) if self.modes.contains(&mode) => (mode, "path", None),
+            Some(mode) => (self.instead_of(mode), "unconfigured", None),
+            None => match self.router.send(Choose(query)).timeout(ANSWERS_MAX).await {
+                Ok(routed) => (routed.mode, routed.reason.name(), routed.rule_opt),
+                Err(error) => {
+                    tracing::error!(%error, "router does not answer; the ladder's first mode serves the call");
+                    (self.instead_of(Mode::Hybrid), "router_lost", None)
+                }
+            },
+        };
+        let id = self.ids.call_id();
+        tracing::info!(call_id = %id, call_sid = ring.call_sid, from, %mode, reason, rule_opt, "call received");
+        let beginning = Beginning {
+            id,
+            call_sid: Some(ring.call_sid),
+            from_opt: ring.from_opt,
+            to_opt: ring.to_opt,
+            started_at: self.clock.now(),
+            routed: mode,
+            rule_opt,
+            mode,
+            failed: Vec::new(),
+            ledger: Ledger::default(),
+            turns_opt: None,
+        };
+        if let Some(record) = beginning.record(&self.agent.name) {
+            self.store.keep(record);
+        }
+        beginning
+    }
+
+    /// The mode that serves a call when `mode` cannot.
+    fn instead_of(&self, mode: Mode) -> Mode {
+        match Ladder::new(mode, &self.ladder, &self.modes).next(&[mode], &[]) {
+            Rung::Mode(other) => other,
+            Rung::Human | Rung::Apology => Mode::Traditional, // whose own ladder goes on from there
+        }
+    }
+
+    /// The carrier asks about a call that lives: it gets the answer that it had, but for a fresh ticket.
+    async fn go_on_with(
+        &self,
+        found: FoundCall,
+        ring: Ring,
+        token_opt: Option<String>,
+    ) -> Result<Reply, Refusal> {
+        match found.call {
+            LiveCall::Media(_) => Ok(self.admission(found.id, &ring.call_sid, found.thread)),
+            LiveCall::Turns(_) => self.turn(ring, Question::Began, token_opt).await,
+        }
+    }
+
+    // ------------------------------------------------------------ a stream is over
+
+    /// What is known of the call says what comes next.
+    async fn stream_over(&self, ring: Ring, token_opt: Option<String>) -> Result<Reply, Refusal> {
+        let Some(record) = self.store.find(&ring.call_sid).await else {
+            tracing::warn!(call_sid = ring.call_sid, "nothing is known of this call; it begins anew");
+            return self.rings(ring, None, token_opt).await;
+        };
+        let mut beginning = Beginning::again(record.clone());
+        match record.state {
+            CallState::Ended { by_us: true, .. } => return Ok(Reply::HangUp),
+            // Whoever asks is still on the line, whatever we took for a hang-up.
+            CallState::Ended { by_us: false, .. } => {}
+            CallState::Live => {
+                if let Some(found) = self.find(FindCall::BySid(ring.call_sid.clone())).await {
+                    return self.go_on_with(found, ring, token_opt).await;
+                }
+                tracing::error!(call_id = %record.id, "call was lost with its actor; it goes on by its record");
+            }
+            CallState::HandedOver { to: Rung::Mode(mode) } => beginning.mode = mode,
+            CallState::HandedOver { to: last @ (Rung::Human | Rung::Apology) } => return Ok(self.last(last)),
+        }
+        tracing::info!(call_id = %beginning.id, mode = %beginning.mode, "call goes on");
+        if beginning.mode.is_media() {
+            self.stream(beginning).await
+        } else {
+            self.turn(ring, Question::Began, token_opt).await
+        }
+    }
+
+    /// What is left when no mode is.
+    fn last(&self, rung: Rung) -> Reply {
+        let number = self.manner.human_number_opt.clone().filter(|_| rung == Rung::Human);
+        let answer = match number {
+            Some(number) => Answer::Dial { say: Utterance::of(&self.manner.handing_over), number },
+            None => Answer::HangUp { say: Utterance::of(&self.manner.sorry) },
+        };
+        Reply::Turn { answer, manner: Arc::clone(&self.manner) }
+    }
+
+    // ------------------------------------------------------------ media modes
+
+    /// Has the call live on this thread, unless it lives already, and admits a socket to it.
+    async fn stream(&self, beginning: Beginning) -> Result<Reply, Refusal> {
+        let Some(call_sid) = beginning.call_sid.clone() else { return Err(Refusal::Broken) };
+        match self.seat(&call_sid).await? {
+            Seated::New(seat) => {
+                let id = beginning.id;
+                open_call(self.call_setup(beginning, seat), &self.switchboard);
+                Ok(self.admission(id, &call_sid, std::thread::current().id()))
+            }
+            Seated::Live(found) => Ok(self.admission(found.id, &call_sid, found.thread)),
+        }
+    }
+
+    async fn seat(&self, call_sid: &str) -> Result<Seated, Refusal> {
+        for _ in 0..OPENINGS_WAITED_FOR {
+            let admit = Admit { call_sid: Some(call_sid.to_owned()) };
+            let asked = self.switchboard.send(admit).timeout(ANSWERS_MAX).await;
+            match asked.map_err(|_| Refusal::Broken)? {
+                Ok(Admission::Seat(seat)) => return Ok(Seated::New(seat)),
+                Ok(Admission::Live(found)) => return Ok(Seated::Live(found)),
+                Ok(Admission::Opening) => tokio::time::sleep(OPENING_TAKES).await,
+                Err(switchboard::Refusal::Full(_)) => return Err(Refusal::Full),
+                Err(switchboard::Refusal::Draining) => return Err(Refusal::Draining),
+            }
+        }
+        Err(Refusal::Broken)
+    }
+
+    /// A ticket, and the way to the thread that the call lives on.
+    fn admission(&self, call: CallId, call_sid: &str, thread: ThreadId) -> Reply {
+        let nonce = self.ids.call_id().0.as_u128();
+        let ticket = self.tickets.seal(call, call_sid, nonce, self.now_unix_s());
+        Reply::Stream { ticket, worker_opt: self.workers.segment(thread) }
+    }
+
+    fn now_unix_s(&self) -> u64 {
+        self.clock.now().as_second().unsigned_abs()
+    }
+
+    fn call_setup(&self, beginning: Beginning, seat: Seat) -> CallSetup {
+        CallSetup {
+            id: beginning.id,
+            seat,
+            call_sid: beginning.call_sid,
+            from_opt: beginning.from_opt,
+            to_opt: beginning.to_opt,
+            agent: Arc::clone(&self.agent),
+            limits: self.limits,
+            routed: beginning.routed,
+            rule_opt: beginning.rule_opt,
+            mode: beginning.mode,
+            ladder: Ladder::new(beginning.mode, &self.ladder, &self.modes),
+            failed: beginning.failed,
+            ledger: beginning.ledger,
+            engines: Arc::clone(&self.engines),
+            fallback: self.fallback.clone(),
+            store: Arc::clone(&self.store),
+            switchboard: self.switchboard.clone().recipient(),
+            started_at: beginning.started_at,
+        }
+    }
+
+    // ------------------------------------------------------------ mode traditional
+
+    async fn turn(
+        &self,
+        ring: Ring,
+        question: Question,
+        token_opt: Option<String>,
+    ) -> Result<Reply, Refusal> {
+        let answer = self.ask_turns(ring, question, token_opt).await?;
+        Ok(Reply::Turn { answer, manner: Arc::clone(&self.manner) })
+    }
+
+    /// Asks the call, wherever it lives; one that is not here is begun, or gone on with from its record.
+    async fn ask_turns(
+        &self,
+        ring: Ring,
+        question: Question,
+        token_opt: Option<String>,
+    ) -> Result<Answer, Refusal> {
+        for _ in 0..2 {
+            let Some(call) = self.turn_call(&ring).await? else {
+                return Ok(Answer::HangUp { say: Utterance::default() });
+            };
+            match turns::ask(&call, question.clone(), token_opt.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => tracing::warn!(call_sid = ring.call_sid, %error, "turn is asked again"),
+            }
+        }
+        Err(Refusal::Broken)
+    }
+
+    /// The call that answers turns, or nothing when it is over.
+    async fn turn_call(&self, ring: &Ring) -> Result<Option<Addr<TurnCall>>, Refusal> {
+        let found = self.find(FindCall::BySid(ring.call_sid.clone())).await;
+        if let Some(FoundCall { call: LiveCall::Turns(call), .. }) = found {
+            return Ok(Some(call));
+        }
+        let beginning = match self.store.find(&ring.call_sid).await {
+            Some(CallRecord { state: CallState::Ended { by_us: true, .. }, .. }) => return Ok(None),
+            Some(record) => Beginning::again(record),
+            None => self.route(ring.clone(), Some(Mode::Traditional)).await,
+        };
+        match self.seat(&ring.call_sid).await? {
+            Seated::New(seat) => {
+                Ok(Some(open_turns(self.turn_setup(beginning, ring, seat), &self.switchboard)))
+            }
+            Seated::Live(FoundCall { call: LiveCall::Turns(call), .. }) => Ok(Some(call)),
+            // The carrier asks for a turn of a call that we think is on a stream: the carrier knows better.
+            Seated::Live(FoundCall { call: LiveCall::Media(call), .. }) => {
+                call.do_send(StandDown);
+                let seat = self.second_seat().await.map_err(|_| Refusal::Broken)?;
+                Ok(Some(open_turns(self.turn_setup(beginning, ring, seat), &self.switchboard)))
+            }
+        }
+    }
+
+    fn turn_setup(&self, beginning: Beginning, ring: &Ring, seat: Seat) -> TurnSetup {
+        let Beginning { id, started_at, ledger, turns_opt, .. } = beginning;
+        let conversation =
+            turns_opt.map_or_else(|| Conversation::from_ledger(id, started_at, ledger), |turns| *turns);
+        TurnSetup {
+            seat,
+            call_sid: ring.call_sid.clone(),
+            from_opt: beginning.from_opt,
+            to_opt: beginning.to_opt,
+            routed: beginning.routed,
+            rule_opt: beginning.rule_opt,
+            conversation,
+            now: self.clock.now(),
+            call_max: self.limits.call_max,
+            agent: Arc::clone(&self.agent),
+            settings: Arc::clone(&self.manner),
+            model: Arc::clone(&self.chat),
+            narrator_opt: self.narrator_opt.clone(),
+            ladder: Ladder::new(Mode::Traditional, &self.ladder, &self.modes),
+            failed: beginning.failed,
+            goes_back_up: self.goes_back_up,
+            fallback: self.fallback.clone(),
+            store: Arc::clone(&self.store),
+            switchboard: self.switchboard.clone().recipient(),
+        }
+    }
+
+    // ------------------------------------------------------------ what comes of a socket
+
+    /// From an accepted socket to its call: the stream says which call it is, and the ticket proves it.
+    async fn take(&self, mut socket: Socket, request: &MediaRequest) {
+        match self.admit(&mut socket).await {
+            Ok((call, stream_sid)) => {
+                tracing::info!(stream_sid, "stream started");
+                // One per socket, which are bounded.
+                call.do_send(LegArrived { stream_sid, socket: SendWrapper::new(socket) });
+            }
+            Err(why) => {
+                tracing::warn!(path = request.path, %why, "media socket refused");
+                // 1008: policy violated (RFC 6455, section 7.4.1). A carrier then goes on with its document.
+                let closing = Outgoing::Close { code: 1008, reason: "stream refused" };
+                if socket.sink.send(closing).await.is_ok() {
+                    let rest = async { while socket.reader.next().await.is_some() {} };
+                    tokio::time::timeout(REFUSAL_LINGER, rest).await.ok(); // then it is dropped
+                }
+            }
+        }
+    }
+
+    async fn admit(&self, socket: &mut Socket) -> Result<(Addr<CallActor>, String), NotTaken> {
+        let start = twilio::open(socket).await?;
+        let ticket = start.custom_parameters.get("ticket").map(String::as_str);
+        let known = match self.tickets.open(ticket, start.call_sid.as_deref(), self.now_unix_s()) {
+            Ok(id) => self.find(FindCall::ById(id)).await,
+            Err(NotAdmitted::Missing) if !self.tickets_required => match &start.call_sid {
+                Some(call_sid) => self.find(FindCall::BySid(call_sid.clone())).await,
+                None => None,
+            },
+            Err(why) => return Err(why.into()),
+        };
+        let call = match known {
+            Some(FoundCall { call: LiveCall::Media(call), thread, .. })
+                if thread == std::thread::current().id() =>
+            {
+                call
+            }
+            // The carrier, or a proxy, has changed the socket's address: the call moves to where its socket is.
+            Some(FoundCall { call: LiveCall::Media(call), id, .. }) => {
+                tracing::warn!(call_id = %id, "socket came to another thread than its call lives on");
+                call.do_send(StandDown);
+                self.begin_here(start.call_sid).await?
+            }
+            Some(FoundCall { call: LiveCall::Turns(_), .. }) => return Err(NotTaken::Elsewhere),
+            // It took the carrier too long, or it never rang.
+            None => self.begin_here(start.call_sid).await?,
+        };
+        Ok((call, start.stream_sid))
+    }
+
+    /// A call on this thread, for a socket that is here already.
+    async fn begin_here(&self, call_sid: Option<String>) -> Result<Addr<CallActor>, NotTaken> {
+        let record = match &call_sid {
+            Some(call_sid) => self.store.find(call_sid).await,
+            None => None,
+        };
+        let mut beginning = match record {
+            Some(CallRecord {
+                state: CallState::HandedOver { .. } | CallState::Ended { by_us: true, .. },
+                ..
+            }) => return Err(NotTaken::Elsewhere),
+            Some(record) => Beginning::again(record),
+            None => self.unannounced(call_sid),
+        };
+        if !beginning.mode.is_media() {
+            beginning.mode = self.engines.modes().first().copied().ok_or(NotTaken::Elsewhere)?;
+        }
+        let seat = self.second_seat().await?;
+        Ok(open_call(self.call_setup(beginning, seat), &self.switchboard))
+    }
+
+    /// A call whose webhook was not ours.
+    fn unannounced(&self, call_sid: Option<String>) -> Beginning {
+        let mode = self.engines.modes().first().copied().unwrap_or(Mode::Realtime);
+        Beginning {
+            id: self.ids.call_id(),
+            call_sid,
+            from_opt: None,
+            to_opt: None,
+            started_at: self.clock.now(),
+            routed: mode,
+            rule_opt: None,
+            mode,
+            failed: Vec::new(),
+            ledger: Ledger::default(),
+            turns_opt: None,
+        }
+    }
+
+    /// A seat for a call that may have another for a moment.
+    async fn second_seat(&self) -> Result<Seat, NotTaken> {
+        let admission = self.switchboard.send(Admit { call_sid: None }).timeout(ANSWERS_MAX).await;
+        match admission.map_err(|_| NotTaken::Broken)?? {
+            Admission::Seat(seat) => Ok(seat),
+            Admission::Live(_) | Admission::Opening => Err(NotTaken::Broken),
+        }
+    }
+}
+
+impl Beginning {
+    fn again(record: CallRecord) -> Self {
+        Self {
+            id: record.id,
+            call_sid: Some(record.call_sid),
+            from_opt: record.from_opt,
+            to_opt: record.to_opt,
+            started_at: record.started_at,
+            routed: record.routed,
+            rule_opt: record.rule_opt,
+            mode: record.mode,
+            failed: record.failed,
+            ledger: record.ledger,
+            turns_opt: record.turns_opt,
+        }
+    }
+
+    fn record(&self, agent: &str) -> Option<CallRecord> {
+        Some(CallRecord {
+            id: self.id,
+            call_sid: self.call_sid.clone()?,
+            agent: agent.to_owned(),
+            from_opt: self.from_opt.clone(),
+            to_opt: self.to_opt.clone(),
+            started_at: self.started_at,
+            routed: self.routed,
+            rule_opt: self.rule_opt.clone(),
+            mode: self.mode,
+            failed: self.failed.clone(),
+            ledger: self.ledger.clone(),
+            turns_opt: self.turns_opt.clone(),
+            state: CallState::Live,
+        })
+    }
+}
+
+/// Why a media socket did not become a call's.
+#[derive(Debug, thiserror::Error)]
+enum NotTaken {
+    #[error(transparent)]
+    Opening(#[from] OpeningError),
+    #[error(transparent)]
+    Ticket(#[from] NotAdmitted),
+    #[error(transparent)]
+    Refused(#[from] switchboard::Refusal),
+    #[error("the call goes on without a stream, or is over")]
+    Elsewhere,
+    #[error("switchboard does not answer")]
+    Broken,
+}
+
+impl Desk for House {
+    fn answer(
+        &self,
+        ring: Ring,
+        asked: Asked,
+        token_opt: Option<String>,
+    ) -> LocalBoxFuture<'_, Result<Reply, Refusal>> {
+        match asked {
+            Asked::Rings { mode_opt } => self.rings(ring, mode_opt, token_opt).boxed_local(),
+            Asked::StreamOver => self.stream_over(ring, token_opt).boxed_local(),
+        }
+    }
+
+    fn over(&self, call_sid: String) -> LocalBoxFuture<'_, ()> {
+        async move {
+            if let Some(found) = self.find(FindCall::BySid(call_sid)).await {
+                found.call.caller_gone();
+            }
+        }
+        .boxed_local()
+    }
+
+    fn standing(&self) -> LocalBoxFuture<'_, Standing> {
+        async move {
+            let Some(census) = self.census().await else {
+                return Standing { calls_active: 0, unready: vec!["switchboard does not answer".to_owned()] };
+            };
+            let mut unready = Vec::new();
+            if census.draining {
+                unready.push(switchboard::Refusal::Draining.to_string());
+            } else if census.live >= census.calls_max {
+                unready.push(switchboard::Refusal::Full(census.calls_max).to_string());
+            }
+            Standing { calls_active: census.live, unready }
+        }
+        .boxed_local()
+    }
+
+    fn take_media_socket(&self, socket: Socket, request: MediaRequest) -> LocalBoxFuture<'_, ()> {
+        async move { self.take(socket, &request).await }.boxed_local()
+    }
+}
+
+impl TurnDesk for House {
+    fn settings(&self, _: &Ring) -> Arc<TurnSettings> {
+        Arc::clone(&self.manner)
+    }
+
+    fn ask(
+        &self,
+        ring: Ring,
+        question: Question,
+        token_opt: Option<String>,
+    ) -> LocalBoxFuture<'_, Result<Answer, Unanswered>> {
+        async move { self.ask_turns(ring, question, token_opt).await.map_err(|_| Unanswered) }.boxed_local()
+    }
+}
