@@ -15,6 +15,13 @@ const TURNS_MAX: usize = 128;
 /// Forgotten at a time, so that forgetting is rare.
 const FORGOTTEN_AT_ONCE: usize = 16;
 
+/// Usual speech of a model: 170 words a minute at six characters each. Only for an agent that has not yet finished one
+/// sentence; from then on its own pace counts.
+const MS_PER_CHARACTER: f64 = 60_000.0 / (170.0 * 6.0);
+
+/// So much of the reckoned length is the whole: a sentence's pace differs from the agent's own by a tenth and more.
+const VOICED_WHOLE: f64 = 0.9;
+
 /// The ordered record of one call. Turns stand in the order in which they were spoken, not in the order in which
 /// their transcripts came. A clone shares the turns: it is made at every turn, for whoever serves the call next.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,11 +128,34 @@ impl Ledger {
         }
     }
 
-    /// The engine failed in mid-sentence, after so much audio of `part`.
+    /// Whether all audio of `part` has come.
+    pub fn is_complete(&self, part: Part) -> bool {
+        self.turns().any(|turn| turn.part == Some(part.0) && turn.complete)
+    }
+
+    /// The engine failed in mid-sentence, after so much audio of `part`. Its words may have come ahead of their sound:
+    /// those that were not voiced were not heard, and are owed.
     pub fn agent_broke(&mut self, part: Part, audio_ms: u64) {
-        if let Some(turn) = self.find(|turn| turn.part == Some(part.0)) {
-            turn.audio_ms = audio_ms;
+        let ms_per_character = self.ms_per_character();
+        let Some(turn) = self.find(|turn| turn.part == Some(part.0)) else { return };
+        let whole_ms = turn.text.chars().count() as f64 * ms_per_character;
+        if audio_ms as f64 >= whole_ms * VOICED_WHOLE {
+            turn.audio_ms = audio_ms; // all words that we know of; whether there were more, we cannot
+            turn.complete = whole_ms > 0.0;
+        } else {
+            turn.audio_ms = rounded(whole_ms);
+            turn.heard = Share::Until { ms: audio_ms };
         }
+    }
+
+    /// How fast the agent speaks, from what it has said to its end.
+    fn ms_per_character(&self) -> f64 {
+        let said =
+            self.turns().filter(|turn| turn.who == Speaker::Agent && turn.complete && turn.audio_ms > 0);
+        let (ms, characters) = said.fold((0, 0), |(ms, characters), turn| {
+            (ms + turn.audio_ms, characters + turn.text.chars().count())
+        });
+        if ms == 0 || characters == 0 { MS_PER_CHARACTER } else { ms as f64 / characters as f64 }
     }
 
     /// The caller's turn will be told again, by an engine that hears it anew.
@@ -198,6 +228,11 @@ impl Ledger {
     fn find(&mut self, is_it: impl Fn(&Turn) -> bool) -> Option<&mut Turn> {
         self.turns.iter_mut().rev().find(|turn| is_it(turn)).map(Arc::make_mut)
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sentence lasts seconds")]
+fn rounded(ms: f64) -> u64 {
+    ms as u64
 }
 
 #[cfg(test)]
@@ -306,6 +341,29 @@ mod tests {
         let kept: Vec<_> =
             ledger.turns().map(|turn| (turn.item.as_str(), turn.complete, turn.audio_ms)).collect();
         assert_eq!(kept, [("u1", true, 0), ("a1", false, 700)]);
+    }
+
+    #[test]
+    fn words_that_came_ahead_of_their_sound_are_owed_when_the_engine_breaks() {
+        let mut ledger = Ledger::default();
+        ledger.agent_began("a1", Part(1), 0);
+        ledger.said(Speaker::Agent, "a1", "Twenty characters...", 0);
+        ledger.agent_ended(Part(1), 1_000); // 50 ms each
+        ledger.agent_began("a2", Part(2), 0);
+        ledger.said(Speaker::Agent, "a2", "one two three four", 0);
+        ledger.agent_broke(Part(2), 600); // of 900
+        assert_eq!(spoken(&ledger)[1], (Speaker::Agent, "one two"));
+        assert!(!ledger.last().unwrap().complete);
+    }
+
+    #[test]
+    fn words_that_were_all_voiced_are_not_said_again() {
+        let mut ledger = Ledger::default();
+        ledger.agent_began("a1", Part(1), 0);
+        ledger.said(Speaker::Agent, "a1", "one two three four", 0);
+        ledger.agent_broke(Part(1), 1_050); // of 1,059 by the usual pace
+        assert_eq!(spoken(&ledger), [(Speaker::Agent, "one two three four")]);
+        assert!(ledger.last().unwrap().complete);
     }
 
     #[test]

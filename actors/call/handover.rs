@@ -93,7 +93,7 @@ impl CallActor {
     fn close_last_part(&mut self) {
         self.caller_speaking = false;
         self.responding = false;
-        let Some(part) = self.last_begun else { return };
+        let Some(part) = self.last_begun.filter(|part| !self.ledger.is_complete(*part)) else { return };
         let tag = Tag { generation: self.generation, part };
         match &self.lanes.wide {
             None => self.lanes.agent.writer().insist(AgentAudio::EndOfPart(tag)),

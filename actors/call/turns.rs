@@ -405,6 +405,10 @@ impl TurnCall {
         }
         self.left = true;
         self.engine = None;
+        if reason == EndReason::CallerHungUp {
+            let now_ms = self.now_ms();
+            self.setup.conversation.hung_up(now_ms);
+        }
         self.note(What::Ended { reason: reason.name() });
         // Before the answer goes out: then the carrier may ask what is next.
         self.keep_as(match &reason {

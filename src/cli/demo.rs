@@ -5,11 +5,17 @@ mod report;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use tandem_sim::carrier::{CallPlan, CallRecord, CallerAudio, HangUp, place_call};
+use tandem_actors::call::CallReport;
+use tandem_actors::call::decide::EndReason;
+use tandem_actors::fallback::ladder::Rung;
+use tandem_actors::mode::Mode;
+use tandem_sim::carrier::{CallPlan, CallRecord, CallerAudio, CarrierEvent, HangUp, place_call};
 use tandem_sim::provider::{Provider, ProviderOptions, Script};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -37,9 +43,13 @@ const REPORT_MAX: Duration = Duration::from_secs(10);
 /// Hear a call: simulated provider, switch and caller in one command.
 ///
 /// A recording goes in as a phone call, crosses the switch to a realtime model and back, cuts the agent off, goes on and ends.
-/// Prints the transcript and, for each turn, where the time went.
+/// Prints the transcript and, for each turn, where the time went. With --fail-after the realtime provider dies in the
+/// midst of it, and the call goes on in another mode.
 #[derive(Args)]
-#[command(after_help = "Example: tandem demo --out /tmp/demo && aplay /tmp/demo/call.wav")]
+#[command(
+    after_help = "Examples:\n  tandem demo --out /tmp/demo && aplay /tmp/demo/call.wav\n  tandem demo --fail-after 4\n  \
+                  tandem demo --fail-after 4 --fail-to traditional"
+)]
 pub(super) struct DemoOptions {
     /// What the caller says: a WAV file of any rate, mono or stereo. Without it a guest calls a night desk.
     #[arg(long, value_name = "FILE")]
@@ -47,12 +57,53 @@ pub(super) struct DemoOptions {
     /// Write heard.wav (what the caller heard), call.wav (caller left, agent right) and timeline.json into this folder.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Kill the realtime provider so many seconds after the caller's stream began: its sockets are reset, and it refuses
+    /// every new one.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    fail_after: Option<Duration>,
+    /// What the call falls to then: cascade (a chain of models, on the same stream) or traditional (TwiML, turn by turn).
+    #[arg(long, value_name = "MODE", value_parser = fall)]
+    fail_to: Option<Mode>,
     /// Leave the switch and the provider running after the call, until Ctrl-C.
     #[arg(long)]
     keep: bool,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// When the provider dies if only the mode was named: in the midst of the agent's first answer.
+const FAIL_AFTER: Duration = Duration::from_secs(4);
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| format!("`{text}` is no number of seconds"))
+}
+
+fn fall(text: &str) -> Result<Mode, String> {
+    match text.parse() {
+        Ok(mode @ (Mode::Cascade | Mode::Traditional)) => Ok(mode),
+        Ok(mode) => {
+            Err(format!("{mode} is not a mode that the demo can fall to; there are cascade and traditional"))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The fault that was asked for.
+#[derive(Clone, Copy)]
+struct Failure {
+    after: Duration,
+    to: Mode,
+}
+
+impl Failure {
+    fn of(options: &DemoOptions) -> Option<Self> {
+        let after = options.fail_after.or_else(|| options.fail_to.map(|_| FAIL_AFTER))?;
+        Some(Self { after, to: options.fail_to.unwrap_or(Mode::Cascade) })
+    }
 }
 
 pub(super) fn run(options: &DemoOptions, environment: &Environment) -> Result<ExitCode> {
@@ -64,23 +115,23 @@ pub(super) fn run(options: &DemoOptions, environment: &Environment) -> Result<Ex
         }
         None => (CallerAudio::demo(), Script::demo(), LINGER),
     };
+    let failure_opt = Failure::of(options);
     actix_rt::System::new().block_on(async {
         let provider = Provider::start(ProviderOptions { script, ..ProviderOptions::default() })
             .await
             .context("cannot start the simulated provider")?;
         let listener = Listener::bind(([127, 0, 0, 1], 0).into())?;
-        let config = config(&listener, &provider)?;
+        let config = config(&listener, &provider, failure_opt)?;
         telemetry::init(&config.log, environment.get("RUST_LOG").map(String::as_str))?;
         let (reports, mut ended) = mpsc::unbounded_channel();
         let app = App::start(&config, listener, Some(reports)).await?;
         let url = format!("http://{}/twilio/voice", app.address);
         eprintln!("switch at {url}, provider at {}", provider.realtime_url());
 
-        let (began, record) = call(&url, caller, linger).await?;
-        let Ok(Some(report)) = tokio::time::timeout(REPORT_MAX, ended.recv()).await else {
-            bail!("the call never reached the switch: {}", record.end);
-        };
-        let report = Report::new(&report, &record, began);
+        let provider = Rc::new(provider);
+        let (began, record) = call(&url, caller, linger, failure_opt, &provider).await?;
+        let calls = reports_of_one_call(&mut ended).await?;
+        let report = Report::new(&calls, &record, began);
         report.print(options.json)?;
         if let Some(out) = &options.out {
             ear::write_recordings(out, &record)?;
@@ -93,35 +144,90 @@ pub(super) fn run(options: &DemoOptions, environment: &Environment) -> Result<Ex
             tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
         }
         app.stop().await;
-        provider.stop().await;
-        Ok(if report.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        if let Ok(provider) = Rc::try_unwrap(provider) {
+            provider.stop().await;
+        }
+        Ok(if report.is_well(failure_opt.is_some()) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }
 
+/// One report for every stretch that the call was served in: it may have been handed over from one to the next.
+async fn reports_of_one_call(
+    ended: &mut mpsc::UnboundedReceiver<Arc<CallReport>>,
+) -> Result<Vec<Arc<CallReport>>> {
+    let mut calls = Vec::new();
+    loop {
+        let Ok(Some(report)) = tokio::time::timeout(REPORT_MAX, ended.recv()).await else {
+            bail!("the switch does not report the end of the call");
+        };
+        let goes_on = matches!(report.end, EndReason::HandedOver(Rung::Mode(_)));
+        calls.push(report);
+        if !goes_on {
+            return Ok(calls);
+        }
+    }
+}
+
 /// Places the one call. Returns when it began, so that the switch's clock and the carrier's can be laid on each other.
-async fn call(url: &str, caller: CallerAudio, linger: Duration) -> Result<(Instant, CallRecord)> {
+async fn call(
+    url: &str,
+    caller: CallerAudio,
+    linger: Duration,
+    failure_opt: Option<Failure>,
+    provider: &Rc<Provider>,
+) -> Result<(Instant, CallRecord)> {
     let mut plan = CallPlan::new(url, caller);
     plan.auth_token = Some(AUTH_TOKEN.to_owned());
+    plan.status_url = Some(url.replace("/twilio/voice", "/twilio/status"));
     plan.hang_up = HangUp::AfterAudio { linger };
     let mut line = ProgressLine::new(false);
+    let (streams, stream) = mpsc::unbounded_channel();
+    let killing =
+        failure_opt.map(|failure| actix_rt::spawn(kill(stream, failure.after, Rc::clone(provider))));
     let began = Instant::now();
-    let record = place_call(plan, |progress| line.show(progress)).await;
+    let record = place_call(plan, |progress| {
+        if let Some(CarrierEvent::StartSent { .. }) = progress.news {
+            streams.send(()).ok(); // nobody waits for it unless a failure was asked for
+        }
+        line.show(progress);
+    })
+    .await;
     line.finish();
+    if let Some(killing) = killing {
+        killing.abort(); // its call is over
+    }
     Ok((began, record?))
 }
 
+/// Ends the realtime provider so long after the first stream began.
+async fn kill(mut stream: mpsc::UnboundedReceiver<()>, after: Duration, provider: Rc<Provider>) {
+    if stream.recv().await.is_some() {
+        tokio::time::sleep(after).await;
+        provider.kill_realtime();
+    }
+}
+
 /// The demo has a configuration of its own, whatever lies in the working directory or the environment.
-fn config(listener: &Listener, provider: &Provider) -> Result<Config> {
+fn config(listener: &Listener, provider: &Provider, failure_opt: Option<Failure>) -> Result<Config> {
     let address = listener.address();
+    let ladder = match failure_opt {
+        Some(Failure { to: Mode::Traditional, .. }) => "traditional",
+        _ => "cascade,traditional",
+    };
     let environment = [
         ("TANDEM__SERVER__LISTEN", address.to_string()),
         ("TANDEM__SERVER__PUBLIC_URL", format!("http://{address}")),
         ("TANDEM__SERVER__WORKERS", "1".to_owned()),
         ("TANDEM__OPENAI__REALTIME_URL", provider.realtime_url()),
+        ("TANDEM__OPENAI__BASE_URL", provider.http_base()),
+        ("TANDEM__SPEECH__PROVIDER", "openai".to_owned()),
+        ("TANDEM__TRANSCRIPTION__MODEL", "gpt-transcribe".to_owned()),
+        ("TANDEM__AGENT__LADDER", ladder.to_owned()),
         ("OPENAI_API_KEY", "simulated".to_owned()),
         ("TWILIO_AUTH_TOKEN", AUTH_TOKEN.to_owned()),
-        ("TANDEM__LOG__LEVEL", "warn".to_owned()),
+        ("REALTIME_API_PROBABILITY", "1".to_owned()),
         ("DATABASE_URL", "sqlite::memory:".to_owned()),
+        ("TANDEM__LOG__LEVEL", "warn".to_owned()),
     ];
     let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let sources = Sources { house_file: Path::new(""), chosen_file_opt: None, environment: &environment };

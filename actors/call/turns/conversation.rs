@@ -396,6 +396,15 @@ impl Conversation {
         });
     }
 
+    /// The caller has hung up. What he had the time to hear he has heard.
+    pub fn hung_up(&mut self, at_ms: u64) {
+        let spoken =
+            |speaking: &mut Speaking| at_ms.saturating_sub(speaking.since_ms) >= speaking.lasts_ms_min;
+        if let Some(speaking) = self.speaking_opt.take_if(spoken) {
+            self.ledger.text_heard(&speaking.item);
+        }
+    }
+
     /// A name that no other turn of the call has, not even one of an earlier stretch in this mode.
     fn item(&self, at_ms: u64) -> String {
         format!("turn-{at_ms}-{}", self.parts)

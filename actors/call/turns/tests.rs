@@ -308,10 +308,19 @@ async fn a_call_is_greeted_answered_and_reported() {
     world.call.do_send(CallerGone);
     let report = world.report().await;
     assert_eq!((&report.end, report.call_sid.as_deref()), (&EndReason::CallerHungUp, Some("CA1")));
-    assert_eq!(ear(&report).len(), 4, "nobody knows whether the last answer was heard");
+    assert_eq!(ear(&report).len(), 4, "there was no time to hear the last answer");
     assert_eq!((&report.discrepancies[..], report.engine_failures), (&[][..], 0));
     assert_eq!(report.timeline.turns().len(), 2);
     assert_eq!(world.exit().await, Cause::Stopped);
+}
+
+#[actix_rt::test]
+async fn what_a_caller_had_the_time_to_hear_before_he_hung_up_was_heard() {
+    let mut world = World::new([]);
+    world.began().await;
+    tokio::time::sleep(3 * SECOND).await;
+    world.call.do_send(CallerGone);
+    assert_eq!(ear(&world.report().await), [(Speaker::Agent, "Hello, how can I help you?".to_owned())]);
 }
 
 #[actix_rt::test]

@@ -3,19 +3,22 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 use tandem_actors::call::CallReport;
 use tandem_actors::call::timeline::{Event, What};
+use tandem_actors::fallback::ladder::Rung;
 use tandem_actors::ledger::{Share, Speaker};
+use tandem_actors::mode::Mode;
 use tandem_sim::carrier::{CallEnd, CallRecord, CarrierEvent};
 use tokio::time::Instant;
 
 use crate::cli::ear::{self, Utterance};
 
-/// Everything in milliseconds since the caller's stream began.
+/// Everything in milliseconds since the carrier first played or heard anything.
 #[derive(Serialize)]
 pub(super) struct Report {
     call_id: String,
@@ -24,12 +27,45 @@ pub(super) struct Report {
     turns: Vec<Spoken>,
     waterfall: Vec<Waterfall>,
     interruptions: Vec<Interruption>,
+    falls: Vec<Fall>,
     /// What does not add up at the end of the call; empty when all does.
     discrepancies: Vec<&'static str>,
     carrier_warnings: Vec<(u32, String)>,
-    events: Vec<Event>,
+    /// In order; each stretch of the call counts from its own beginning, which is told with it.
+    stretches: Vec<Stretch>,
+    #[serde(skip)]
+    engine_failures: u32,
     #[serde(skip)]
     well: bool,
+}
+
+/// What one actor served of the call.
+#[derive(Serialize)]
+struct Stretch {
+    mode: Mode,
+    began_ms: i64,
+    events: Vec<Event>,
+}
+
+/// The call left a mode that could not go on.
+#[derive(Serialize)]
+struct Fall {
+    from: Mode,
+    to: Rung,
+    why: String,
+    /// When the engine failed.
+    failed_ms: i64,
+    /// Until the call was in the next mode's hands.
+    switched_after_ms: i64,
+    /// When the ear heard the last of the agent's words before, and the first after.
+    fell_silent_ms: Option<i64>,
+    spoke_again_ms: Option<i64>,
+    /// When the caller fell silent, if he spoke in between.
+    caller_silent_ms: Option<i64>,
+    /// From the last word of either, or from the failure if that came later, to the agent's next.
+    gap_ms: Option<i64>,
+    /// A sound of ours was in it.
+    bridged: bool,
 }
 
 #[derive(Serialize)]
@@ -40,6 +76,9 @@ struct Spoken {
     /// The words that reached the caller, where they are not all.
     #[serde(skip_serializing_if = "Option::is_none")]
     heard: Option<String>,
+    /// Its engine failed in the midst of it; the next one says the rest.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    broke_off: bool,
 }
 
 /// Where the time of one answer went, from the end of the caller's speech to the first sound at the ear.
@@ -76,12 +115,14 @@ struct Interruption {
 }
 
 impl Report {
-    pub(super) fn new(call: &CallReport, record: &CallRecord, began: Instant) -> Self {
-        let stream_began = began + record.stream_started.unwrap_or_default();
-        let clock = Clock { stream_began };
-        let offset = clock.ms(call.origin);
+    /// `calls` are the stretches that the call was served in, first to last.
+    pub(super) fn new(calls: &[Arc<CallReport>], record: &CallRecord, began: Instant) -> Self {
+        let clock = Clock { callers: began + record.clock_started.unwrap_or_default() };
         let caller = ear::utterances(&record.said);
-        let turns = call
+        let agent = ear::utterances(&record.heard);
+        let (first, last) = (&calls[0], &calls[calls.len() - 1]);
+        let offset = clock.ms(first.origin);
+        let turns = last
             .ledger
             .turns()
             .map(|turn| Spoken {
@@ -89,30 +130,45 @@ impl Report {
                 who: turn.who,
                 text: turn.text.clone(),
                 heard: matches!(turn.heard, Share::Until { .. }).then(|| turn.heard_text().to_owned()),
+                broke_off: !turn.complete,
             })
             .collect();
-        let discrepancies: Vec<_> = call.discrepancies.iter().map(|found| found.name()).collect();
-        let well = discrepancies.is_empty()
-            && call.engine_failures == 0
-            && matches!(record.end, CallEnd::CallerHungUp)
-            && record.warnings.is_empty();
+        let found = calls.iter().flat_map(|call| call.discrepancies.iter().map(|found| found.name()));
+        let discrepancies: Vec<_> = found.collect();
+        let well = discrepancies.is_empty() && matches!(record.end, CallEnd::CallerHungUp);
         Self {
-            call_id: call.id.to_string(),
-            end: call.end.name(),
-            length_ms: millis(call.length),
+            call_id: first.id.to_string(),
+            end: last.end.name(),
+            length_ms: clock.ms(last.origin + last.length) - offset,
             turns,
-            waterfall: waterfall(call, record, &clock, &caller, began),
-            interruptions: interruptions(call, record, &clock, &caller, began),
+            waterfall: calls
+                .iter()
+                .flat_map(|call| waterfall(call, record, &clock, &caller, began))
+                .collect(),
+            interruptions: interruptions(first, record, &clock, &caller, began),
+            falls: calls.iter().flat_map(|call| falls(call, &clock, &caller, &agent)).collect(),
             discrepancies,
             carrier_warnings: record.warnings.clone(),
-            events: call.timeline.events().to_vec(),
+            stretches: calls
+                .iter()
+                .map(|call| Stretch {
+                    mode: call.mode,
+                    began_ms: clock.ms(call.origin),
+                    events: call.timeline.events().to_vec(),
+                })
+                .collect(),
+            engine_failures: calls.iter().map(|call| call.engine_failures).sum(),
             well,
         }
     }
 
-    /// The caller hung up by himself, no engine failed, the carrier had nothing to complain of, the books are clean.
-    pub(super) fn is_well(&self) -> bool {
-        self.well
+    /// The caller hung up by himself, the carrier had nothing to complain of, the books are clean, and engines failed
+    /// only if they were meant to.
+    pub(super) fn is_well(&self, engines_fail: bool) -> bool {
+        // A call that leaves its stream closes it, which the carrier notes.
+        let complaints =
+            self.carrier_warnings.iter().filter(|(code, _)| !engines_fail || *code != CLOSED_BY_US);
+        self.well && complaints.count() == 0 && (self.engine_failures > 0) == engines_fail
     }
 
     pub(super) fn print(&self, json: bool) -> Result<()> {
@@ -136,7 +192,8 @@ impl Report {
                 Speaker::Caller => "caller",
                 Speaker::Agent => "agent",
             };
-            writeln!(text, "{:6.1} s  {who:<7} {}", seconds(turn.at_ms), turn.text)?;
+            let rest = if turn.broke_off { " ..." } else { "" };
+            writeln!(text, "{:6.1} s  {who:<7} {}{rest}", seconds(turn.at_ms), turn.text)?;
             if let Some(heard) = &turn.heard {
                 writeln!(text, "{:8}  {:<7} (heard: {heard} -)", "", "")?;
             }
@@ -163,6 +220,35 @@ impl Report {
                 cell(row.total_ms)
             )?;
         }
+        for fall in &self.falls {
+            writeln!(
+                text,
+                "\n{} failed at {:.1} s ({}); after {} ms the call was in the hands of {}",
+                fall.from,
+                seconds(fall.failed_ms),
+                fall.why,
+                fall.switched_after_ms,
+                fall.to,
+            )?;
+            if fall.gap_ms == Some(0) {
+                writeln!(
+                    text,
+                    "the next engine's words followed what was left of the last one's: no gap longer than a pause in speech"
+                )?;
+                continue;
+            }
+            if let Some(silent) = fall.fell_silent_ms {
+                write!(text, "the agent was heard until {:.1} s, ", seconds(silent))?;
+            }
+            if let Some(silent) = fall.caller_silent_ms {
+                write!(text, "the caller spoke until {:.1} s, ", seconds(silent))?;
+            }
+            let again = fall.spoke_again_ms.zip(fall.gap_ms);
+            let again = again.map_or("and the agent was not heard again".to_owned(), |(again, gap)| {
+                format!("the agent was heard again at {:.1} s: a gap of {gap} ms", seconds(again))
+            });
+            writeln!(text, "{again}{}", if fall.bridged { ", with a sound in it" } else { "" })?;
+        }
         for cut in &self.interruptions {
             writeln!(
                 text,
@@ -177,6 +263,9 @@ impl Report {
                 cut.heard_ms,
                 cut.truncated_ms.map_or("nothing".to_owned(), |ms| format!("{ms} ms"))
             )?;
+        }
+        for (code, warning) in &self.carrier_warnings {
+            writeln!(text, "\nthe carrier complained: {code} {warning}")?;
         }
         let books =
             if self.discrepancies.is_empty() { "clean".to_owned() } else { self.discrepancies.join(", ") };
@@ -193,13 +282,13 @@ impl Report {
 
 /// Lays instants of this process on the caller's clock.
 struct Clock {
-    stream_began: Instant,
+    callers: Instant,
 }
 
 impl Clock {
     fn ms(&self, instant: Instant) -> i64 {
-        let after = instant.saturating_duration_since(self.stream_began);
-        let before = self.stream_began.saturating_duration_since(instant);
+        let after = instant.saturating_duration_since(self.callers);
+        let before = self.callers.saturating_duration_since(instant);
         millis(after) - millis(before)
     }
 }
@@ -242,6 +331,68 @@ fn waterfall(
         .collect()
 }
 
+/// Twilio's number for a stream that our side has closed.
+const CLOSED_BY_US: u32 = 31_921;
+
+/// A bridging sound is shorter than this, words are longer.
+const WORDS_MS_MIN: i64 = 450;
+
+fn falls(call: &CallReport, clock: &Clock, caller: &[Utterance], agent: &[Utterance]) -> Vec<Fall> {
+    let events = call.timeline.events();
+    let on_ear = |event: &Event| clock.ms(call.origin + event.at());
+    let (began, ended) = (|u: &Utterance| millis(u.began), |u: &Utterance| millis(u.ended));
+    let words: Vec<&Utterance> = agent.iter().filter(|u| ended(u) - began(u) >= WORDS_MS_MIN).collect();
+    let mut falls = Vec::new();
+    for (index, event) in events.iter().enumerate() {
+        let What::ModeSwitched { from, to, why } = &event.what else { continue };
+        // The first failure since the engine last worked; what came after it were attempts to get it back.
+        let worked = events[..index].iter().rposition(|earlier| earlier.what == What::EngineReady);
+        let first = events[worked.unwrap_or_default()..index].iter().find_map(|later| match &later.what {
+            What::EngineFailed { why } => Some((on_ear(later), why.to_string())),
+            What::ChildDied(death) => Some((on_ear(later), death.why.clone())),
+            _ => None,
+        });
+        let (failed, why) = first.unwrap_or((on_ear(event), why.to_string()));
+        // What had been said already is heard to its end; when the next engine's words follow at once, both are one.
+        let heard = words.iter().copied().rfind(|u| began(u) <= failed);
+        let next =
+            events[index..].iter().find(|later| matches!(later.what, What::FirstOnWire { .. })).map(on_ear);
+        if let Some((heard, next)) = heard.zip(next).filter(|(heard, next)| ended(heard) > *next) {
+            falls.push(Fall {
+                from: *from,
+                to: *to,
+                why,
+                failed_ms: failed,
+                switched_after_ms: on_ear(event) - failed,
+                fell_silent_ms: Some(ended(heard)),
+                spoke_again_ms: Some(next),
+                caller_silent_ms: None,
+                gap_ms: Some(0),
+                bridged: false,
+            });
+            continue;
+        }
+        let silent = heard.map(ended);
+        let again = words.iter().copied().map(began).find(|at| *at > silent.unwrap_or(failed).max(failed));
+        let caller_silent =
+            caller.iter().map(ended).rfind(|at| *at > failed && again.is_none_or(|again| *at < again));
+        let waits_from = [silent, caller_silent].into_iter().flatten().fold(failed, i64::max);
+        falls.push(Fall {
+            from: *from,
+            to: *to,
+            why,
+            failed_ms: failed,
+            switched_after_ms: on_ear(event) - failed,
+            fell_silent_ms: silent,
+            spoke_again_ms: again,
+            caller_silent_ms: caller_silent,
+            gap_ms: again.map(|again| again - waits_from),
+            bridged: events[index..].iter().any(|later| later.what == What::Bridged),
+        });
+    }
+    falls
+}
+
 fn interruptions(
     call: &CallReport,
     record: &CallRecord,
@@ -254,7 +405,8 @@ fn interruptions(
     let mut played_before = 0;
     let mut parts_before = 0;
     let mut found = Vec::new();
-    for (clear, event) in record.cleared.iter().zip(events.iter().filter(|event| interrupted(event))) {
+    let clears = record.cleared.iter().filter(|clear| clear.dropped_ms > 0);
+    for (clear, event) in clears.zip(events.iter().filter(|event| interrupted(event))) {
         let What::Interrupted { part, .. } = event.what else { continue };
         // What the carrier played since the last clear, less the answers that were heard whole.
         let whole: u64 = call
@@ -263,7 +415,14 @@ fn interruptions(
             .filter(|turn| turn.part.is_some_and(|number| (parts_before..part).contains(&number)))
             .map(|turn| match turn.heard {
                 Share::All => turn.audio_ms,
-                Share::Until { .. } => 0,
+                // Broken off, and so much of it was heard; or cut off, and counted with the clear that did it.
+                Share::Until { ms } => {
+                    if turn.complete {
+                        0
+                    } else {
+                        ms
+                    }
+                }
             })
             .sum();
         let heard_ms = (clear.played_ms_total - played_before).saturating_sub(whole);
