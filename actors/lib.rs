@@ -1,32 +1,48 @@
 //! The call tree: what happens in a call, and who watches over whom.
 //!
 //! ```text
-//! Switchboard            one per process: live calls, admission, drain
-//! └ CallActor            one per call: the only parent; owns lanes and ledger; decides by pure functions
-//!     ├ TwilioStream     the leg: carrier socket <-> frames, playout, marks, clear
-//!     ├ Transcoder       only when the leg's and the engine's formats differ
-//!     └ RealtimeSession  the engine: frames <-> provider socket
+//! Switchboard            one per process: live calls and their threads, admission, drain
+//! Router                 one per process: which mode a call begins in, and why
+//! Fallback               one per process: a breaker per mode; which rung of its ladder a call goes to next
+//! ├ CallActor            one per call in a media mode: the only parent; owns lanes and ledger; decides by pure functions
+//! │   ├ TwilioStream     the leg: carrier socket <-> frames, playout, marks, clear
+//! │   ├ Transcoder       only when the leg's and the engine's formats differ
+//! │   └ RealtimeSession | CascadeSession     the engine: one model that hears and speaks, or three in a row
+//! └ TurnCall             one per call in mode `traditional`: no socket, each webhook is a question
+//!     └ TurnSession      the engine: a chat model that answers turn by turn
 //!
 //!  carrier socket --read--> leg --lane--> (transcoder) --lane--> engine --write--> provider socket
 //!  carrier socket <--write- leg <--lane-- (transcoder) <--lane-- engine <--read--- provider socket
 //! ```
 //!
 //! Frames travel on lanes, decisions in mailboxes: a lane is bounded and keeps books, a message overtakes frames.
-//! Leg and engine know each other only as lanes. Everything of a call runs on the thread its carrier's socket
-//! arrived on.
+//! Leg and engine know each other only as lanes. Everything of a call runs on the thread that answered its webhook.
+//!
+//! **A call survives its parts.** An engine that is lost is redialled once, then the call steps down its ladder, in place
+//! as long as the mode needs the same socket: the new engine is told what was said and *heard* (the ledger), hears again
+//! what the old one may not have understood (lanes keep and rewind), and goes on. A socket that is lost is awaited: the
+//! carrier asks what is next, and another socket takes its place. What is known of a call outlives its actor
+//! ([`record`]): whoever is asked next, goes on by it.
 //!
 //! | actor | file | owner | when it fails | in | out |
 //! |---|---|---|---|---|---|
-//! | `Switchboard` | `switchboard.rs` | the program | live calls go on | `Admit`, `Opened`, `CallEnded`, `Drain` | `EndCall`, reports |
-//! | `CallActor` | `call/mod.rs` | the switchboard's watch | its children die with it, no other call notices | `FromLeg`, `FromEngine`, exit notices | commands, `CallEnded` |
-//! | `TwilioStream` | `leg/twilio/stream.rs` | the call | the call ends as lost | carrier socket, agent lane, `LegCommand` | carrier socket, caller lane, `FromLeg` |
+//! | `Switchboard` | `switchboard.rs` | the program | live calls go on | `Admit`, `Opened`, `FindCall`, `CallEnded`, `Drain` | `EndCall`, reports |
+//! | `Router` | `router/actor.rs` | the program | calls get the ladder's first mode | `Choose`, `ChangeRouting`, `CallFinished`, `BreakerChanged` | decisions, the book |
+//! | `Fallback` | `fallback/mod.rs` | the program | the ladder alone decides | `NextRung`, `EngineFared` | rungs, `BreakerChanged`, probes |
+//! | `CallActor` | `call/mod.rs` | the switchboard's watch | goes on by its record at the carrier's next question | `LegArrived`, `FromLeg`, `FromEngine`, exit notices | commands, its record, `CallEnded` |
+//! | `TwilioStream` | `leg/twilio/stream.rs` | the call | another socket is awaited for 15 s | carrier socket, agent lane, `LegCommand` | carrier socket, caller lane, `FromLeg` |
 //! | `Transcoder` | `transcoder.rs` | the call | replaced at once, 3 in 10 s | caller lane, wide agent lane | wide caller lane, agent lane |
-//! | `RealtimeSession` | `engine/realtime/actor.rs` | the call | redialled with the ledger, 1 in 30 s | provider socket, caller lane, `EngineCommand` | provider socket, agent lane, `FromEngine` |
+//! | `RealtimeSession` | `engine/realtime/actor.rs` | the call | redialled with the ledger, 1 in 30 s, then the next rung | provider socket, caller lane, `EngineCommand` | provider socket, agent lane, `FromEngine` |
+//! | `CascadeSession` | `engine/cascade/actor.rs` | the call | the same | models' answers, caller lane, `EngineCommand` | requests to models, agent lane, `FromEngine` |
+//! | `TurnCall` | `call/turns.rs` | the switchboard's watch | goes on by its record at the carrier's next question | `Ask`, `FromEngine`, exit notices | answers, its record, `CallEnded` |
+//! | `TurnSession` | `engine/turn/actor.rs` | the call by turns | apology, 1 for an answer and 2 for a call, then the next rung | `AnswerCaller` | requests to the model, `FromEngine` |
 //!
 //! What the actors decide is decided by pure functions beside them: `call::decide` (the supervision table),
-//! `call::phase`, `call::audit` (the balance sheet), `engine::realtime::session` (the protocol), `leg::twilio::intake`
-//! (gaps) and `tandem_media::playout` (what was heard). The crate refuses to know HTTP, SQL, sockets and the
-//! environment: what it needs of the outside is in [`ports`].
+//! `call::phase`, `call::replay` (what is heard again), `call::opening` (what a new engine owes), `call::silence` (the
+//! dead-air guard), `call::audit` (the balance sheet), `call::turns::conversation` (turn by turn), `fallback::ladder` and
+//! `fallback::breaker`, `router::choose` and `router::plan`, `engine::realtime::session` and `engine::cascade::session`
+//! (the protocols), `leg::twilio::intake` (gaps) and `tandem_media::playout` (what was heard). The crate refuses to know
+//! HTTP, SQL, sockets and the environment: what it needs of the outside is in [`ports`].
 
 pub mod agent;
 pub mod call;

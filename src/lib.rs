@@ -1,7 +1,7 @@
 //! Tandem, a media switch for voice agents: your call survives the engine, the node and the deploy.
 //!
 //! The call tree is `tandem-actors`; this is what stands around it. To follow a call from socket to socket, read
-//! `http/voice.rs` (it rings), `app.rs` (its socket is admitted), `actors/call/mod.rs` (its tree is wired),
+//! `http/voice.rs` (it rings), `app/house.rs` (it begins, and its socket is admitted), `actors/call/mod.rs` (its tree),
 //! `actors/leg/twilio/stream.rs` (carrier side), `actors/engine/realtime/actor.rs` (provider side) and
 //! `actors/engine/realtime/session.rs` (the protocol, pure).
 

@@ -39,7 +39,7 @@ pub(super) struct CallOptions {
     /// Seconds from the end of the recording to hanging up.
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     linger: f64,
-    /// What goes wrong on the carrier's side, such as `missing-stop`; may be repeated.
+    /// What goes wrong on the carrier's side, such as `reset-after:2`; may be repeated.
     #[arg(long, value_name = "SPEC")]
     fault: Vec<CarrierFault>,
     /// The account's auth token. Better set `TWILIO_AUTH_TOKEN`: other users see the command line.
@@ -114,6 +114,9 @@ fn describe(record: &CallRecord) -> serde_json::Value {
             "at_ms": ms(clear.at), "played_ms_total": clear.played_ms_total, "dropped_ms": clear.dropped_ms
         })).collect::<Vec<_>>(),
         "warnings": record.warnings,
+        "webhooks": record.webhooks.iter().map(|webhook| json!({
+            "at_ms": ms(webhook.at), "url": webhook.url, "status": webhook.status, "took_ms": ms(webhook.took)
+        })).collect::<Vec<_>>(),
         "events": record.events.iter().map(|(at, event)| json!({
             "at_ms": ms(*at), "event": format!("{event:?}")
         })).collect::<Vec<_>>(),
