@@ -8,7 +8,7 @@
 //!
 //! It refuses to decide what a failure means ([`mod@decide`]), where a call is in its life ([`phase`]), what a new engine
 //! must hear again ([`replay`]), how it opens ([`opening`]) and when silence is too long ([`silence`]); it carries out
-//! what they answer. Its hands are in two more files: [`wiring`] spawns, [`handover`] moves the call from one engine,
+//! what they answer. Its hands are in two more files: `wiring` spawns, `handover` moves the call from one engine,
 //! mode or socket to the next.
 
 pub mod audit;
