@@ -1,4 +1,4 @@
-//! `tandem sim`: the simulated provider, for a switch to be pointed at.
+//! `tandem sim`: the simulated providers, for a switch to be pointed at.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -12,18 +12,21 @@ use super::Environment;
 use crate::config::{Log, LogFormat, LogLevel};
 use crate::telemetry;
 
-/// Serve the simulated world: a speech provider that speaks the OpenAI Realtime protocol.
+/// Serve the simulated providers: OpenAI's Realtime, Chat Completions, Responses, speech and transcription, and
+/// ElevenLabs' speech.
 ///
-/// It hears where the caller's turns end, answers with real sentences, enforces what the real one enforces, and fails on
-/// request. Stops on Ctrl-C and says what each session saw.
+/// They hear where the caller's turns end, answer with real sentences, enforce what the real ones enforce, and fail on
+/// request. Stops on Ctrl-C and says what each realtime session saw.
 #[derive(Args)]
-#[command(after_help = "Example: tandem sim --fault drop-after:5@1 --fault delay:800\n\
-                  Then:    TANDEM__OPENAI__REALTIME_URL=ws://127.0.0.1:8766/v1/realtime tandem serve")]
+#[command(after_help = "Example: tandem sim --fault drop-after:5@1 --fault chat/delay:800\n\
+                  Then:    TANDEM__OPENAI__REALTIME_URL=ws://127.0.0.1:8766/v1/realtime \\\n         \
+                  TANDEM__OPENAI__BASE_URL=http://127.0.0.1:8766/v1 OPENAI_API_KEY=any tandem serve")]
 pub(super) struct SimOptions {
     /// Address to serve on.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8766")]
     listen: SocketAddr,
-    /// What goes wrong, such as `http:429`, `drop-after:5`, `stall`; `@N` for the N-th connection only. May be repeated.
+    /// What goes wrong: with sessions, such as `http:429`, `drop-after:5`, `stall`, or with another endpoint, such as
+    /// `chat/http:500`, `speech/break`; `@N` for the N-th only. May be repeated.
     #[arg(long, value_name = "SPEC")]
     fault: Vec<Fault>,
     /// How much faster than real time answers are made.
@@ -55,6 +58,7 @@ pub(super) fn run(options: &SimOptions, environment: &Environment) -> Result<Exi
         .await
         .with_context(|| format!("cannot listen on {}", options.listen))?;
         println!("provider: {}", provider.realtime_url());
+        println!("models:   {}", provider.http_base());
         tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
         for session in provider.sessions() {
             report(&session);
