@@ -16,12 +16,11 @@ use super::replay::Replay;
 use super::silence::Due;
 use super::timeline::What;
 use super::wiring::{bridge_part, is_bridge};
-use super::{CallActor, HandingOver, LEG_BACK_MAX, LegAwaited, Standby};
+use super::{Arriving, CallActor, HandingOver, LEG_BACK_MAX, LegAwaited, Standby};
 use crate::engine::Opening;
 use crate::fallback::NextRung;
 use crate::fallback::ladder::Rung;
-use crate::messages::{AgentAudio, EngineCommand, EngineFact, LegCommand, Tag, TakeOver};
-use crate::ports::Socket;
+use crate::messages::{AgentAudio, EngineCommand, EngineFact, Tag, TakeOver};
 
 /// A first dial may take so long when another media mode is left: the caller waits for a greeting.
 const FIRST_DIAL_MAX: Duration = Duration::from_secs(3);
@@ -314,13 +313,8 @@ impl CallActor {
         });
     }
 
-    pub(super) fn receive_leg(&mut self, stream_sid: String, socket: Socket, ctx: &mut Context<Self>) {
-        if let Some(old) = self.leg.take() {
-            // The carrier has lost what we still hold for a socket.
-            old.addr.do_send(LegCommand::HangUp);
-            self.retired_legs.push(old);
-            self.agent_speaking = false;
-        }
+    pub(super) fn receive_leg(&mut self, Arriving { stream_sid, socket }: Arriving, ctx: &mut Context<Self>) {
+        self.agent_speaking = false;
         self.leg_awaited = None;
         let now = Instant::now();
         self.last_activity = now;

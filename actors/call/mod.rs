@@ -182,6 +182,8 @@ pub struct CallActor {
     leg: Option<Child<TwilioStream>>,
     /// No leg is there, and one is expected.
     leg_awaited: Option<LegAwaited>,
+    /// A socket that takes the place of one that has not ended yet.
+    arriving: Option<Arriving>,
     engine: Option<Engine>,
     engine_ready: Option<Instant>,
     /// A second session that is to take over in a pause.
@@ -221,6 +223,11 @@ pub struct CallActor {
     engine_failures: u32,
 }
 
+struct Arriving {
+    stream_sid: String,
+    socket: Socket,
+}
+
 struct LegAwaited {
     until: Instant,
     /// Why the last one went; nothing when none has been there yet.
@@ -258,6 +265,7 @@ impl CallActor {
             lanes,
             leg: None,
             leg_awaited: Some(LegAwaited { until: now + LEG_MAX, lost_opt: None }),
+            arriving: None,
             engine: None,
             engine_ready: None,
             standby: None,
@@ -588,7 +596,15 @@ impl Handler<LegArrived> for CallActor {
         if self.phase == Phase::Ending {
             return; // dropped: its carrier asks what is next, and is told
         }
-        self.receive_leg(stream_sid, socket.take(), ctx);
+        let arriving = Arriving { stream_sid, socket: socket.take() };
+        match &self.leg {
+            // The carrier has lost what we still hold for a socket. First that one says what was not heard.
+            Some(old) => {
+                old.addr.do_send(LegCommand::HangUp);
+                self.arriving = Some(arriving);
+            }
+            None => self.receive_leg(arriving, ctx),
+        }
     }
 }
 
@@ -628,7 +644,10 @@ impl Handler<FromLeg> for CallActor {
             LegFact::Ended { end, unheard_ms, .. } => {
                 self.retired_legs.extend(self.leg.take());
                 self.put_back(unheard_ms);
-                self.trouble(&Trouble::LegEnded(end), ctx);
+                match self.arriving.take() {
+                    Some(arriving) => self.receive_leg(arriving, ctx),
+                    None => self.trouble(&Trouble::LegEnded(end), ctx),
+                }
             }
         }
     }
@@ -792,7 +811,10 @@ impl Handler<Exited<Role>> for CallActor {
             tracing::error!(call_id = %self.setup.id, role = exited.role.name(), why, "child died");
             let death = Death { role: exited.role.name(), why: why.clone() };
             self.note(What::ChildDied(Box::new(death)));
-            self.trouble(&Trouble::Died { role: exited.role, why }, ctx);
+            match self.arriving.take_if(|_| exited.role == Role::Leg) {
+                Some(arriving) => self.receive_leg(arriving, ctx),
+                None => self.trouble(&Trouble::Died { role: exited.role, why }, ctx),
+            }
         }
         self.conclude_if_alone(ctx);
     }

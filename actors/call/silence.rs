@@ -65,6 +65,11 @@ impl Due {
         self.sound_after_opt = None;
     }
 
+    /// Whether the caller has heard nothing for too long.
+    pub fn is_unheard(&self, now: Instant, silence_max: Duration) -> bool {
+        now.saturating_duration_since(self.heard_at) >= self.sound_after_opt.unwrap_or(silence_max)
+    }
+
     /// `silence_max` bounds both: how long an engine may take, and how long the caller hears nothing.
     pub fn step(&self, now: Instant, silence_max: Duration) -> Step {
         if now.saturating_duration_since(self.owed_since) >= silence_max {

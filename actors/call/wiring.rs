@@ -35,8 +35,9 @@ const CALLER_LANE_MARGIN: Duration = Duration::from_secs(4);
 /// answer of 4,096 tokens (205 s). An answer is usually some seconds, and nothing is allocated in advance.
 const AGENT_LANE_DEPTH: usize = 15_000;
 
-/// Agent audio that was sent and may not have been heard: the lead of 400 ms, i.e. 20 frames, and the ends of a few parts.
-const AGENT_KEPT: usize = 32;
+/// Agent audio that was sent and may not have been heard: the lead of 400 ms, i.e. 20 frames, and as much as a carrier that
+/// has lost its socket takes to come back, about a second, i.e. 50. 12 KB.
+const AGENT_KEPT: usize = 70;
 
 /// Caller audio between transcoder and engine: 2 s. What is more waits before the transcoder, at a sixth of the size.
 const WIDE_CALLER_LANE_DEPTH: usize = 100;

@@ -272,6 +272,51 @@ async fn a_socket_that_takes_the_place_of_one_thought_alive_is_the_one_that_coun
 }
 
 #[actix_rt::test]
+async fn words_sent_into_a_dead_socket_are_said_again_over_the_next() {
+    let mut universe = Universe::new();
+    let (mut carrier, call) = universe.call(silent_agent()).await;
+    let mut provider = universe.provider().await;
+    provider.agree().await;
+    provider.response_created("r1");
+    for code in 0..30_u8 {
+        provider.delta("r1", "a1", &[code; 800]);
+    }
+    // The carrier plays 8 codes a millisecond, and echoes a mark when it has played what stands before it.
+    let (mut sent, mut marks) = (0, Vec::new());
+    for played_ms in (0..1_000).step_by(100) {
+        for message in carrier.peer.drain_json() {
+            match message["event"].as_str() {
+                Some("media") => {
+                    let payload = message["media"]["payload"].as_str().expect("media carries audio");
+                    sent += tandem_wire::audio::decoded_len(payload);
+                }
+                Some("mark") => {
+                    let name = message["mark"]["name"].as_str().expect("marks have names");
+                    marks.push((sent, name.to_owned()));
+                }
+                _ => {}
+            }
+        }
+        marks.retain(|(position, name)| {
+            let due = *position <= played_ms * 8;
+            if due {
+                carrier.echo(name);
+            }
+            !due
+        });
+        universe.advance(ms(100)).await;
+    }
+    universe.advance(ms(500)).await; // nobody is behind the socket any more, and it does not say so
+    let mut again = universe.stream(&call);
+    universe.advance(ms(10)).await;
+    let first_ms = usize::from(played(&mut again)[0]) * 100;
+    assert!((700..=900).contains(&first_ms), "played and proven were 900 ms but for a mark: {first_ms} ms");
+    again.hang_up();
+    let report = universe.report().await;
+    assert_eq!(report.discrepancies, [], "{:?}", report.sheet);
+}
+
+#[actix_rt::test]
 async fn a_session_of_an_hour_is_renewed_in_a_pause_and_no_word_is_lost_or_doubled() {
     let mut universe = Universe::new();
     let mut options = silent_agent();

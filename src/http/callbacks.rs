@@ -16,10 +16,15 @@ const OVER: [&str; 5] = ["completed", "busy", "failed", "no-answer", "canceled"]
 pub(super) async fn status(hook: Webhook, desk: Data<dyn Desk>) -> HttpResponse {
     let status = hook.get("CallStatus").unwrap_or_default().into_owned();
     info!(call_sid = hook.call_sid, status, "call status");
-    if OVER.contains(&status.as_str()) {
+    if is_over(&hook) {
         desk.over(hook.call_sid).await;
     }
     HttpResponse::NoContent().finish()
+}
+
+/// Whether the carrier says, with whatever it asks, that its call is over.
+pub(super) fn is_over(hook: &Webhook) -> bool {
+    hook.get("CallStatus").is_some_and(|status| OVER.contains(&&*status))
 }
 
 pub(super) async fn stream_status(hook: Webhook) -> HttpResponse {

@@ -171,6 +171,9 @@ async fn a_call_is_over_when_the_carrier_says_so_in_whatever_order() {
         assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{path} {fields}");
     }
     assert_eq!(*house.desk.over.lock().unwrap(), ["CA1"]);
+    let late = house.post("/twilio/resume", "", "CallSid=CA1&CallStatus=completed").await;
+    assert!(late.body.ends_with("<Response/>"), "nothing goes on without a caller: {late:?}");
+    assert_eq!(*house.desk.asked.lock().unwrap(), []);
     assert_eq!(
         House::guarded().post("/twilio/status", "", "CallSid=CA1&CallStatus=completed").await.status,
         403

@@ -11,6 +11,7 @@ use tandem_actors::mode::Mode;
 use tandem_wire::twiml::{ConnectStream, RejectReason, Response, Say, TwimlError};
 use tracing::{info, warn};
 
+use super::callbacks;
 use super::desk::{Asked, Desk, Refusal, Reply, Ring};
 use super::gate::Gate;
 use super::gather;
@@ -54,6 +55,10 @@ pub(super) async fn resume(
     desk: Data<dyn Desk>,
     gate: Data<Gate>,
 ) -> Result<HttpResponse, Problem> {
+    if callbacks::is_over(&hook) {
+        desk.over(hook.call_sid).await; // there is nobody to go on with
+        return Ok(twiml(Response::new()));
+    }
     reply(&request, &hook, Asked::StreamOver, &desk, &gate).await
 }
 

@@ -72,6 +72,8 @@ pub struct Playout {
     generation: u32,
     marks_made: u32,
     marked_up_to: u64,
+    /// Played for certain: the last mark that was echoed stands here.
+    echoed_up_to: u64,
     books: MarkBooks,
     /// This carrier has echoed a mark before: it is worth waiting for one.
     echoes: bool,
@@ -153,6 +155,12 @@ impl Playout {
         duration(self.sent - self.position(now))
     }
 
+    /// Audio that nothing proves to have been played: for a carrier that may have been gone for a while. Of one that
+    /// echoes no marks, what waits in its queue.
+    pub fn unproven(&self, now: Duration) -> Duration {
+        if self.echoes { duration(self.sent - self.echoed_up_to) } else { self.lead(now) }
+    }
+
     /// Audio sent since the last mark was made.
     pub fn unmarked(&self) -> Duration {
         duration(self.sent - self.marked_up_to)
@@ -189,6 +197,7 @@ impl Playout {
             return Echo::Stale;
         };
         let position = self.marks[index].position;
+        self.echoed_up_to = position;
         // An echo says that everything before it was played too, whether or not earlier echoes came.
         self.books.played += self.marks.drain(..=index).len() as u64;
         let late = self.position(now).saturating_sub(position);
@@ -215,6 +224,7 @@ impl Playout {
         self.books.cleared += self.marks.len() as u64;
         self.marks.clear();
         self.marked_up_to = position;
+        self.echoed_up_to = position;
         self.generation += 1;
         heard
     }

@@ -320,7 +320,8 @@ async fn what_a_caller_had_the_time_to_hear_before_he_hung_up_was_heard() {
     world.began().await;
     tokio::time::sleep(3 * SECOND).await;
     world.call.do_send(CallerGone);
-    assert_eq!(ear(&world.report().await), [(Speaker::Agent, "Hello, how can I help you?".to_owned())]);
+    let report = world.report().await;
+    assert_eq!(ear(&report), [(Speaker::Agent, "Hello, how can I help you?".to_owned())]);
 }
 
 #[actix_rt::test]

@@ -388,7 +388,12 @@ impl TwilioStream {
             }
         };
         let now = self.now();
-        let unheard_ms = u64::try_from(self.playout.lead(now).as_millis()).unwrap_or(u64::MAX);
+        // A socket that nobody was behind may have been deaf for a while; one that was lost was read until then.
+        let unheard = match &end {
+            LegEnd::HalfOpen | LegEnd::HungUp => self.playout.unproven(now),
+            LegEnd::Stopped | LegEnd::Closed { .. } | LegEnd::Lost(_) => self.playout.lead(now),
+        };
+        let unheard_ms = u64::try_from(unheard.as_millis()).unwrap_or(u64::MAX);
         self.tell(LegFact::Ended { end, unheard_ms, account: self.account });
         if linger {
             ctx.run_later(LINGER, |_, ctx| ctx.stop());
