@@ -27,6 +27,8 @@ pub struct Agent {
     pub output_tokens_max: Option<u32>,
     /// What the agent is asked to say when the call has reached its length, or the caller has fallen silent.
     pub farewell: String,
+    /// What the agent is asked to say when the call has become too costly for its mode, before it goes on in a cheaper one.
+    pub too_costly: String,
 }
 
 /// How the provider tells that the caller has finished.

@@ -39,7 +39,7 @@
 //!
 //! What the actors decide is decided by pure functions beside them: `call::decide` (the supervision table),
 //! `call::phase`, `call::replay` (what is heard again), `call::opening` (what a new engine owes), `call::silence` (the
-//! dead-air guard), `call::audit` (the balance sheet), `call::turns::conversation` (turn by turn), `fallback::ladder` and
+//! dead-air guard), `call::audit` (the balance sheet), `call::cost` (what was spent), `call::turns::conversation` (turn by turn), `fallback::ladder` and
 //! `fallback::breaker`, `router::choose` and `router::plan`, `engine::realtime::session` and `engine::cascade::session`
 //! (the protocols), `leg::twilio::intake` (gaps) and `tandem_media::playout` (what was heard). The crate refuses to know
 //! HTTP, SQL, sockets and the environment: what it needs of the outside is in [`ports`].

@@ -75,10 +75,12 @@ pub enum LegFact {
     PlayedOut(Part),
     /// The caller hears nothing more of the old generations; this much of them was heard.
     Cleared { heard: Option<Heard> },
+    /// The caller's line was loud for a while: perhaps he spoke.
+    CallerLoud,
     /// A key was pressed.
     Digit(char),
-    /// The leg is about to stop. Always the last fact. So much audio was sent and not yet heard.
-    Ended { end: LegEnd, unheard_ms: u64, account: LegAccount },
+    /// The leg is about to stop. Always the last fact. What the caller heard over it, and how much was sent beyond that.
+    Ended { end: LegEnd, heard: Option<Heard>, unheard_ms: u64, account: LegAccount },
 }
 
 /// Why a leg ended.
@@ -153,6 +155,10 @@ pub enum EngineCommand {
     Prompt(String),
     /// Serve the call from now on; only for an engine that stands by.
     TakeOver(Box<TakeOver>),
+    /// Prove that the provider still listens. Without an answer in time the engine fails.
+    Probe,
+    /// Fail as one that does not answer: the caller has waited too long.
+    GiveUp { detail: String },
     /// Close the session in order. Answered by [`EngineFact::Ended`].
     Finish,
 }
@@ -198,8 +204,9 @@ pub enum EngineFact {
     Used(Usage),
     /// A truncation was sent: what the provider now believes was heard.
     Truncated { part: Part, audio_end_ms: u64 },
-    /// Nothing has come from the provider for so long, although it was asked whether it is there.
-    Doubted { silent_for: Duration },
+    /// Nothing that came in the last while shows that the provider listens; it was asked. `caller_spoke`: on the caller's
+    /// account, who has said something meanwhile.
+    Doubted { silent_for: Duration, caller_spoke: bool },
     /// It is there after all.
     Trusted,
     /// The engine cannot go on. Followed by [`EngineFact::Ended`].
@@ -240,13 +247,6 @@ pub enum FailureKind {
     Provider,
     /// An answer was due and did not come.
     Stalled,
-}
-
-impl FailureKind {
-    /// Whether the caller has waited already to find out.
-    pub fn is_slow(self) -> bool {
-        matches!(self, Self::HandshakeTimeout | Self::HalfOpen | Self::Stalled)
-    }
 }
 
 /// The engine's side of the books.

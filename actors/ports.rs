@@ -12,6 +12,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::LocalBoxStream;
 use futures_util::{Sink, Stream};
 use serde::{Deserialize, Serialize};
+use tandem_wire::openai::Usage;
 
 use crate::ledger::Speaker;
 use crate::record::CallRecord;
@@ -85,6 +86,9 @@ pub enum DialError {
 
 /// A language model that answers in text. One per process, shared by all calls of all threads.
 pub trait ChatModel: Send + Sync {
+    /// What the provider calls it, by which its price is found.
+    fn name(&self) -> &str;
+
     /// Begins an answer. The stream ends after [`ChatPiece::Done`] or an error. Dropping it abandons the request, and
     /// nothing more is paid for. It waits as long as the provider does: deadlines are the caller's.
     fn answer(&self, request: ChatRequest) -> LocalBoxStream<'static, Result<ChatPiece, ModelError>>;
@@ -190,6 +194,13 @@ pub trait CallStore: Send + Sync {
 
     /// The record of the call that the carrier names so, if it was ever kept.
     fn find(&self, call_sid: &str) -> LocalBoxFuture<'static, Option<CallRecord>>;
+}
+
+/// What models cost. One per process, shared by all threads.
+pub trait Prices: Send + Sync {
+    /// What this usage of a model's tokens costs, in micro-dollars, rounded up. Nothing when the price of the model, or of
+    /// any kind of token that was used, is unknown: that is never free.
+    fn tokens(&self, model: &str, usage: &Usage) -> Option<u64>;
 }
 
 /// Wall time, for records and expiry dates. Durations are measured with `tokio::time`, which tests can pause.

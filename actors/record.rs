@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::call::cost::Spent;
 use crate::call::turns::Conversation;
 use crate::fallback::ladder::Rung;
 use crate::ledger::Ledger;
@@ -26,9 +27,10 @@ pub struct CallRecord {
     pub rule_opt: Option<String>,
     /// The mode that serves it, or served it last.
     pub mode: Mode,
-    /// Modes that have been tried in vain.
+    /// Modes that have been tried in vain, or have become too dear.
     pub failed: Vec<Mode>,
     pub ledger: Ledger,
+    pub spent: Spent,
     /// In mode `traditional`: what else whoever answers the carrier's next question has to know.
     pub turns_opt: Option<Box<Conversation>>,
     pub state: CallState,

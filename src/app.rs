@@ -12,6 +12,7 @@ mod probes;
 use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,12 +41,13 @@ use crate::dial::public_roots;
 use crate::http::{
     self, AdminRule, BindError, Gate, Listener, Operation, Serving, Signatures, WhoAnswers, Workers,
 };
+use crate::prices::{PRICES_FILE, PriceList, PricesError};
 use crate::socket::SocketGauge;
 use crate::store::{Store, StoreError};
 use crate::tickets::Tickets;
 
 /// Live calls get so long to end politely when the process is told to stop.
-const DRAIN_MAX: Duration = Duration::from_secs(30);
+const DRAIN_MAX: Duration = Duration::from_secs(27);
 
 /// When a stream ends the carrier asks at once what is next; it is still answered for so long after the last call.
 const RESUME_WAIT: Duration = Duration::from_secs(2);
@@ -62,6 +64,8 @@ pub enum StartError {
     Lines(#[from] LinesError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Prices(#[from] PricesError),
     #[error("what the database has of the routing cannot be used: {0}")]
     Routing(String),
     #[error("cannot start the server: {0}")]
@@ -90,6 +94,8 @@ impl App {
         let (clock, ids): (Arc<dyn Clock>, Arc<dyn Ids>) = (Arc::new(SystemClock), Arc::new(SystemIds));
         let calls_max = config.limits.calls_max as usize;
         let agent = Arc::new(agents::agent(config));
+        let prices = PriceList::load(Path::new(PRICES_FILE))?;
+        tracing::info!(version = prices.version, date = %prices.date, "prices read");
         let store = Store::open(&config.database.url, Arc::clone(&clock), Arc::clone(&ids)).await?;
         let lines = Lines::new(config, &public_roots(), provider_sockets.clone())?;
         let router = router(config, &agent.name, &store, &clock).await?.start();
@@ -119,6 +125,7 @@ impl App {
             ladder: config.agent.ladder.clone(),
             goes_back_up: config.agent.go_back_up,
             limits: agents::limits(&config.limits),
+            prices: Arc::new(prices),
             tickets: Tickets::new(&ticket_secret(&config.twilio.auth_token)),
             tickets_required: config.twilio.validate_signatures,
             workers: Arc::clone(&workers),

@@ -66,6 +66,7 @@ impl CallStore for MemoryCalls {
 
 #[cfg(test)]
 mod tests {
+    use tandem_actors::call::cost::Spent;
     use tandem_actors::ledger::Ledger;
     use tandem_actors::mode::Mode;
     use tandem_actors::ports::CallId;
@@ -85,6 +86,7 @@ mod tests {
             mode: Mode::Realtime,
             failed: Vec::new(),
             ledger: Ledger::default(),
+            spent: Spent::default(),
             turns_opt: None,
             state,
         }

@@ -21,6 +21,7 @@ use tandem_actors::fallback::ladder::Rung;
 use tandem_actors::mode::Mode;
 
 pub use self::url::Url;
+use crate::prices::microusd;
 
 /// Read first when it is there, relative to the working directory.
 pub const HOUSE_FILE: &str = "config/tandem.toml";
@@ -259,6 +260,11 @@ pub struct Agent {
     #[config(default = "Say that the call has to end here, and goodbye.")]
     pub farewell: String,
 
+    /// What the agent is told to say when a call has reached `limits.call_cost_usd_max`, before it goes on in a cheaper
+    /// mode. Empty: it just goes on.
+    #[config(default = "Say that you go on in a simpler way now, in one short sentence.")]
+    pub too_costly: String,
+
     /// Voice of the agent. The provider locks it with the first audio of a call.
     #[config(default = "marin", deserialize_with = value::name)]
     pub voice: String,
@@ -284,7 +290,8 @@ pub struct Agent {
     pub max_output_tokens: Option<u32>,
 
     /// What a call goes through, rung by rung, when the mode it began in fails: `realtime`, `hybrid`, `cascade`,
-    /// `traditional`, `human`. Modes that are not configured are passed over; an apology comes last.
+    /// `traditional`, `human`. Modes that are not configured are passed over; an apology comes last. A mode counts as
+    /// cheaper than those before it: that is where a call goes which has become too costly.
     #[config(default = ["realtime", "hybrid", "cascade", "traditional", "human"], deserialize_with = value::ladder)]
     pub ladder: Vec<Rung>,
 
@@ -343,6 +350,10 @@ pub struct Traditional {
     #[config(default = 2, validate(*reprompts_max <= 10, "must be 0 to 10"))]
     pub reprompts_max: u32,
 
+    /// Said to a caller whose last words were lost with the engine that heard them.
+    #[config(default = "I am sorry, the line was interrupted for a moment. Could you say that again?")]
+    pub pardon: String,
+
     /// Said while the answer is still being made.
     #[config(default = "One moment, please.")]
     pub filler: String,
@@ -361,7 +372,7 @@ pub struct Traditional {
     )]
     pub sorry: String,
 
-    /// Said last, to a caller who says nothing or whose call has reached its length.
+    /// Said last, to a caller who says nothing or whose call has reached its length or its cost.
     #[config(default = "Goodbye.")]
     pub goodbye: String,
 
@@ -425,6 +436,15 @@ pub struct Limits {
     /// How long an answer may take, 1 to 60; then another engine is asked. No caller who waits hears nothing for longer.
     #[config(default = 4, validate((1..=60).contains(silence_seconds_max), "must be 1 to 60"))]
     pub silence_seconds_max: u32,
+
+    /// What the tokens of a call may cost in one mode, in US dollars by config/prices.toml, 0.000001 to 1000000. Then the
+    /// agent says so, and the call goes on in the next mode behind it in `agent.ladder`, which may cost as much again;
+    /// from the last one it says goodbye. A model without a price never gets there. Not set: no bound.
+    #[config(validate(
+        microusd(*call_cost_usd_max).is_some_and(|cost| cost > 0),
+        "must be 0.000001 to 1000000, with at most six decimals"
+    ))]
+    pub call_cost_usd_max: Option<f64>,
 }
 
 #[derive(Debug, confique::Config)]

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod dial;
 pub mod http;
+pub mod prices;
 pub mod socket;
 pub mod store;
 pub mod telemetry;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::call::phase::Phase;
 use crate::fallback::ladder::Rung;
 use crate::kit::policy::Intensity;
-use crate::messages::{EngineFailure, LegEnd};
+use crate::messages::{EngineFailure, FailureKind, LegEnd};
 
 /// The parts that children play in a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,6 +75,8 @@ pub enum EndReason {
     StoodDown,
     /// The agent said goodbye because the call reached its length.
     LengthLimit,
+    /// The agent said goodbye because the call reached its cost, and no cheaper mode was left.
+    CostLimit,
     /// The agent said goodbye because the caller had long been silent.
     CallerIdle,
     /// An operator, or the end of the process, ended it.
@@ -91,6 +93,7 @@ impl EndReason {
             Self::EngineLost(_) => "engine_lost",
             Self::StoodDown => "stood_down",
             Self::LengthLimit => "length_limit",
+            Self::CostLimit => "cost_limit",
             Self::CallerIdle => "caller_idle",
             Self::Shutdown => "shutdown",
         }
@@ -98,7 +101,31 @@ impl EndReason {
 
     /// Whether the conversation is over for a caller who is still on the line.
     pub fn is_by_us(&self) -> bool {
-        matches!(self, Self::EngineLost(_) | Self::LengthLimit | Self::CallerIdle | Self::Shutdown)
+        matches!(
+            self,
+            Self::EngineLost(_) | Self::LengthLimit | Self::CostLimit | Self::CallerIdle | Self::Shutdown
+        )
+    }
+}
+
+/// What is left when an engine is not dialled again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alternative {
+    /// Another mode on the same stream: the caller notices a moment.
+    Media,
+    /// Turn by turn: worse for the whole rest of the call.
+    Turns,
+    Nothing,
+}
+
+impl Alternative {
+    /// Whether it is better than asking an engine again that failed so: the caller has waited already to find out.
+    fn beats_a_redial(self, kind: FailureKind) -> bool {
+        match kind {
+            FailureKind::HandshakeTimeout => self != Self::Nothing,
+            FailureKind::HalfOpen | FailureKind::Stalled => self == Self::Media,
+            _ => false,
+        }
     }
 }
 
@@ -116,9 +143,8 @@ pub enum Decision {
 }
 
 /// Decides. `permitted` says whether the intensity of the trouble's role allows one more replacement now, `alternative`
-/// whether another engine could take over without the caller noticing more than a moment: then one that was slow to
-/// fail is not tried a second time while the caller waits.
-pub fn decide(phase: Phase, trouble: &Trouble, permitted: bool, alternative: bool) -> Decision {
+/// what is left of the ladder.
+pub fn decide(phase: Phase, trouble: &Trouble, permitted: bool, alternative: Alternative) -> Decision {
     if phase == Phase::Ending {
         return Decision::Expected;
     }
@@ -128,7 +154,7 @@ pub fn decide(phase: Phase, trouble: &Trouble, permitted: bool, alternative: boo
         Trouble::LegEnded(end) => lost(phase, end.to_string()),
         Trouble::Died { role: Role::Leg, why } => lost(phase, why.clone()),
         Trouble::EngineFailed(failure)
-            if failure.retry && permitted && !(alternative && failure.kind.is_slow()) =>
+            if failure.retry && permitted && !alternative.beats_a_redial(failure.kind) =>
         {
             Decision::Replace
         }
@@ -146,7 +172,6 @@ fn lost(phase: Phase, why: String) -> Decision {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::messages::FailureKind;
 
     const LIVE: [Phase; 3] = [Phase::Connecting, Phase::Talking, Phase::Leaving];
 
@@ -166,7 +191,7 @@ mod tests {
     fn in_an_ending_call_every_exit_is_expected() {
         for role in [Role::Leg, Role::Engine, Role::Transcoder] {
             for trouble in [died(role), failed(true), Trouble::LegEnded(LegEnd::HungUp)] {
-                assert_eq!(decide(Phase::Ending, &trouble, false, false), Decision::Expected);
+                assert_eq!(decide(Phase::Ending, &trouble, false, Alternative::Nothing), Decision::Expected);
             }
         }
     }
@@ -174,7 +199,7 @@ mod tests {
     #[test]
     fn a_caller_who_hangs_up_ends_the_call() {
         for phase in LIVE {
-            let decision = decide(phase, &Trouble::LegEnded(LegEnd::Stopped), false, false);
+            let decision = decide(phase, &Trouble::LegEnded(LegEnd::Stopped), false, Alternative::Nothing);
             assert_eq!(decision, Decision::End(EndReason::CallerHungUp));
         }
     }
@@ -189,9 +214,9 @@ mod tests {
         ];
         for trouble in &troubles {
             for phase in [Phase::Connecting, Phase::Talking] {
-                assert!(matches!(decide(phase, trouble, true, false), Decision::AwaitLeg(_)));
+                assert!(matches!(decide(phase, trouble, true, Alternative::Nothing), Decision::AwaitLeg(_)));
             }
-            let goodbye = decide(Phase::Leaving, trouble, true, false);
+            let goodbye = decide(Phase::Leaving, trouble, true, Alternative::Nothing);
             assert!(matches!(goodbye, Decision::End(EndReason::CarrierLost(_))), "{goodbye:?}");
         }
     }
@@ -200,36 +225,47 @@ mod tests {
     fn an_engine_is_redialled_once_and_then_left_for_the_next_rung() {
         for phase in LIVE {
             for trouble in [died(Role::Engine), failed(true)] {
-                assert_eq!(decide(phase, &trouble, true, true), Decision::Replace);
-                assert!(matches!(decide(phase, &trouble, false, true), Decision::NextRung(_)));
+                assert_eq!(decide(phase, &trouble, true, Alternative::Media), Decision::Replace);
+                assert!(matches!(decide(phase, &trouble, false, Alternative::Media), Decision::NextRung(_)));
             }
         }
         assert_eq!(Role::Engine.intensity(), Intensity::new(1, Duration::from_secs(30)));
     }
 
     #[test]
-    fn an_engine_that_was_slow_to_fail_is_redialled_only_when_there_is_no_other() {
-        let kind = FailureKind::Stalled;
-        let stalled =
-            Trouble::EngineFailed(EngineFailure { kind, retry: true, detail: "stalled".to_owned() });
-        for phase in LIVE {
-            assert!(matches!(decide(phase, &stalled, true, true), Decision::NextRung(_)));
-            assert_eq!(decide(phase, &stalled, true, false), Decision::Replace);
+    fn an_engine_that_was_slow_to_fail_is_redialled_only_when_nothing_better_is_left() {
+        use Alternative::{Media, Nothing, Turns};
+        for (kind, redialled) in [
+            (FailureKind::HandshakeTimeout, [false, false, true]),
+            (FailureKind::Stalled, [false, true, true]),
+            (FailureKind::HalfOpen, [false, true, true]),
+            (FailureKind::SocketLost, [true, true, true]),
+        ] {
+            let failure = EngineFailure { kind, retry: true, detail: "slow".to_owned() };
+            let trouble = Trouble::EngineFailed(failure);
+            let decided = [Media, Turns, Nothing].map(|left| decide(Phase::Talking, &trouble, true, left));
+            assert_eq!(decided.map(|decision| decision == Decision::Replace), redialled, "{kind:?}");
         }
     }
 
     #[test]
     fn an_engine_that_cannot_come_back_is_not_redialled() {
         for phase in LIVE {
-            assert!(matches!(decide(phase, &failed(false), true, false), Decision::NextRung(_)));
+            assert!(matches!(
+                decide(phase, &failed(false), true, Alternative::Nothing),
+                Decision::NextRung(_)
+            ));
         }
     }
 
     #[test]
     fn a_transcoder_is_replaced_at_once_until_it_dies_too_often() {
         for phase in LIVE {
-            assert_eq!(decide(phase, &died(Role::Transcoder), true, true), Decision::Replace);
-            assert!(matches!(decide(phase, &died(Role::Transcoder), false, true), Decision::NextRung(_)));
+            assert_eq!(decide(phase, &died(Role::Transcoder), true, Alternative::Media), Decision::Replace);
+            assert!(matches!(
+                decide(phase, &died(Role::Transcoder), false, Alternative::Media),
+                Decision::NextRung(_)
+            ));
         }
         assert_eq!(Role::Transcoder.intensity(), Intensity::new(3, Duration::from_secs(10)));
     }

@@ -9,25 +9,36 @@ use tandem_media::earcon;
 use tandem_media::playout::{Heard, Part};
 use tokio::time::Instant;
 
-use super::decide::{EndReason, Role};
+use super::cost;
+use super::decide::{Alternative, EndReason, Role};
 use super::opening::opening;
 use super::phase::{Phase, Turning};
 use super::replay::Replay;
 use super::silence::Due;
 use super::timeline::What;
 use super::wiring::{bridge_part, is_bridge};
-use super::{Arriving, CallActor, HandingOver, LEG_BACK_MAX, LegAwaited, Standby};
+use super::{Arriving, CallActor, HandingOver, LEG_BACK_MAX, LastWords, LegAwaited, Standby, Then};
 use crate::engine::Opening;
 use crate::fallback::NextRung;
 use crate::fallback::ladder::Rung;
+use crate::ledger::Speaker;
 use crate::messages::{AgentAudio, EngineCommand, EngineFact, Tag, TakeOver};
 
-/// A first dial may take so long when another media mode is left: the caller waits for a greeting.
-const FIRST_DIAL_MAX: Duration = Duration::from_secs(3);
+/// How long a dial may take when another mode is left: what a caller bears, instead of what a provider may need.
+#[derive(Clone, Copy)]
+struct Bearable {
+    /// The next rung is on the same stream.
+    media: Duration,
+    /// The next rung is turn by turn: worse for the whole rest of the call, so more is waited for.
+    turns: Duration,
+}
 
-/// A redial in mid-call may take so long when another media mode is left: with the bridging sound and the next engine's
-/// own time it makes the second and a half that a caller may wait.
-const REDIAL_MAX: Duration = Duration::from_secs(1);
+/// The caller waits for a greeting. Handshakes were seen to take 0.15 to 3 s.
+const FIRST_DIAL: Bearable = Bearable { media: Duration::from_secs(3), turns: Duration::from_secs(4) };
+
+/// In mid-call. With the bridging sound and the next engine's own time a second makes the second and a half that a caller
+/// may wait.
+const REDIAL: Bearable = Bearable { media: Duration::from_secs(1), turns: Duration::from_secs(3) };
 
 /// The fallback answers in microseconds; when it does not, the ladder alone decides.
 const FALLBACK_ANSWERS_MAX: Duration = Duration::from_millis(250);
@@ -52,7 +63,7 @@ impl CallActor {
     pub(super) fn begin(&mut self, ctx: &mut Context<Self>) {
         let opening = opening(&self.ledger, false);
         self.due = self.owes_words(opening).then(|| Due::since(Instant::now()));
-        self.dial(opening, FIRST_DIAL_MAX, ctx);
+        self.dial(opening, FIRST_DIAL, ctx);
     }
 
     /// Another engine of the call's mode, in the place of one that is gone: it hears again what that one may not have
@@ -71,18 +82,20 @@ impl CallActor {
                 due.sound_soon();
             }
         }
-        self.dial(opening, REDIAL_MAX, ctx);
+        self.dial(opening, REDIAL, ctx);
     }
 
     fn owes_words(&self, opening: Opening) -> bool {
         opening.instructions(&self.setup.agent).is_some()
     }
 
-    /// With another media mode left, waiting is bounded by what a caller bears instead of what a provider may need.
-    fn dial(&mut self, opening: Opening, bearable: Duration, ctx: &mut Context<Self>) {
-        let ready_max = self.setup.limits.engine_ready_max;
-        let alternative = self.setup.ladder.has_media_left(&self.failed, self.mode);
-        let ready_max = if alternative { ready_max.min(bearable) } else { ready_max };
+    fn dial(&mut self, opening: Opening, bearable: Bearable, ctx: &mut Context<Self>) {
+        let needed = self.setup.limits.engine_ready_max;
+        let ready_max = match self.alternative() {
+            Alternative::Media => needed.min(bearable.media),
+            Alternative::Turns => needed.min(bearable.turns),
+            Alternative::Nothing => needed,
+        };
         if !self.spawn_engine(opening, ready_max, ctx) {
             self.ask_for_next_rung(format!("mode {} is not configured", self.mode), ctx);
         }
@@ -153,8 +166,31 @@ impl CallActor {
 
     // ------------------------------------------------------------ from rung to rung
 
+    /// The call has reached its cap: the agent says so, and the call goes on in a cheaper mode. It comes back to none that
+    /// is not.
+    pub(super) fn step_down(&mut self, ctx: &mut Context<Self>) {
+        let ladder = &self.setup.ladder;
+        if ladder.cheaper(self.mode).iter().all(|mode| self.failed.contains(mode)) {
+            return self.farewell(EndReason::CostLimit, ctx);
+        }
+        let mut dear = ladder.not_cheaper(self.mode);
+        dear.retain(|mode| !self.failed.contains(mode));
+        self.failed.append(&mut dear);
+        tracing::info!(call_id = %self.setup.id, spent = ?self.spent, "call has reached its cost cap");
+        self.note(What::FarewellBegan { reason: cost::CAP_REACHED });
+        let words = self.setup.agent.too_costly.clone();
+        if words.is_empty() {
+            self.after_last_words(Then::StepDown, ctx);
+        } else {
+            self.say_before(&words, Then::StepDown);
+        }
+    }
+
     /// This mode cannot go on. The fallback knows how the others fare.
     pub(super) fn ask_for_next_rung(&mut self, why: String, ctx: &mut Context<Self>) {
+        if self.last_words.take_if(|words| matches!(words.then, Then::StepDown)).is_some() {
+            self.spent.allow_again(); // this is the step, a little early
+        }
         if !self.failed.contains(&self.mode) {
             self.failed.push(self.mode);
         }
@@ -182,8 +218,10 @@ impl CallActor {
             Phase::Ending => return,
             // A goodbye is not begun anew in another voice.
             Phase::Leaving => {
-                let reason =
-                    self.farewell.take().map_or(EndReason::HandedOver(rung), |farewell| farewell.reason);
+                let reason = match self.last_words.take() {
+                    Some(LastWords { then: Then::End(reason), .. }) => reason,
+                    _ => EndReason::HandedOver(rung),
+                };
                 return self.finish(reason, ctx);
             }
             Phase::Connecting | Phase::Talking => {}
@@ -204,6 +242,11 @@ impl CallActor {
     /// Leaves the socket for a rung that needs none: the carrier asks what is next when it is closed.
     fn hand_over(&mut self, to: Rung, ctx: &mut Context<Self>) {
         self.due = None;
+        if self.unsettled.has_speech() && self.ledger.last().is_none_or(|turn| turn.who == Speaker::Agent) {
+            // Who goes on has no ears of his own for what was said: he asks for it once more.
+            let at_ms = self.now_ms();
+            self.ledger.caller_began(&format!("unheard-{at_ms}"), at_ms);
+        }
         if self.is_sounding() {
             self.handing_over = Some(HandingOver { to, until: Instant::now() + HANDING_OVER_MAX });
         } else {

@@ -7,11 +7,12 @@
 //! - When it dies: its children are killed with it, and no other call notices; its record stays.
 //!
 //! It refuses to decide what a failure means ([`mod@decide`]), where a call is in its life ([`phase`]), what a new engine
-//! must hear again ([`replay`]), how it opens ([`opening`]) and when silence is too long ([`silence`]); it carries out
-//! what they answer. Its hands are in two more files: `wiring` spawns, `handover` moves the call from one engine,
-//! mode or socket to the next.
+//! must hear again ([`replay`]), how it opens ([`opening`]), when silence is too long ([`silence`]) and when the call too
+//! costly ([`cost`]); it carries out what they answer. Its hands are in two more files: `wiring` spawns, `handover` moves
+//! the call from one engine, mode or socket to the next.
 
 pub mod audit;
+pub mod cost;
 pub mod decide;
 mod engine;
 mod handover;
@@ -24,16 +25,18 @@ pub mod turns;
 mod wiring;
 
 use std::collections::HashMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use send_wrapper::SendWrapper;
 use tandem_media::playout::{Heard, Part};
+use tandem_wire::openai::Usage;
 use tokio::time::Instant;
 
 use crate::agent::Agent;
-use crate::engine::{AudioChoice, Engines};
+use crate::engine::Engines;
 use crate::fallback::ladder::{Ladder, Rung};
 use crate::fallback::{EngineFared, Fallback};
 use crate::kit::child::Child;
@@ -43,22 +46,29 @@ use crate::kit::policy::History;
 use crate::ledger::{Ledger, Speaker};
 use crate::leg::twilio::TwilioStream;
 use crate::messages::{
-    EngineCommand, EngineFact, EngineFailure, FailureKind, FromEngine, FromLeg, Generation, LegCommand,
-    LegFact,
+    EngineCommand, EngineFact, EngineFailure, FromEngine, FromLeg, Generation, LegCommand, LegEnd, LegFact,
 };
 use crate::mode::Mode;
-use crate::ports::{CallId, CallStore, Socket};
+use crate::ports::{CallId, CallStore, Prices, Socket};
 use crate::record::{CallRecord, CallState};
 use crate::switchboard::Seat;
 use crate::transcoder::Transcoder;
 use audit::{Discrepancy, LaneBooks, Sheet, audit};
-use decide::{Decision, EndReason, Role, Trouble, decide};
+use cost::Spent;
+use decide::{Alternative, Decision, EndReason, Role, Trouble, decide};
 use engine::Engine;
 use phase::{Phase, Turning};
 use replay::Unsettled;
 use silence::{Due, Step};
 use timeline::{Death, Timeline, What};
 use wiring::{Lanes, is_bridge};
+
+/// An engine that has told anything of the caller so lately hears him.
+const CALLER_TOLD_WITHIN: Duration = Duration::from_secs(3);
+
+/// An engine that has told of the caller's words, and so long not of their end, may have stopped in their midst. Found out
+/// 3 s later at most, it leaves all of them among the 10 s that are kept.
+const UTTERANCE_UNDOUBTED: Duration = Duration::from_secs(5);
 
 /// From the answered webhook to the carrier's socket. It usually takes a second; an engine that nobody comes for costs
 /// money.
@@ -71,8 +81,8 @@ const LEG_BACK_MAX: Duration = Duration::from_secs(15);
 /// Children that have not finished after this are killed. Sockets linger for 2 s at most.
 const ENDING_MAX: Duration = Duration::from_secs(3);
 
-/// A goodbye that has not been played out after this is cut off. An answer that is being spoken comes before it.
-const FAREWELL_MAX: Duration = Duration::from_secs(25);
+/// Last words that have not been played out after this are cut off. An answer that is being spoken comes before them.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(25);
 
 /// How often the leg is told to look around, a third of what it counts as a stall, and the call listens for silence.
 const LEG_LOOKS_EVERY: Duration = Duration::from_millis(250);
@@ -89,6 +99,8 @@ pub struct Limits {
     pub engine_ready_max: Duration,
     /// How long an answer that is due may take, and how long a waiting caller hears nothing.
     pub silence_max: Duration,
+    /// Micro-dollars that the call may cost in one mode; then it goes on in a cheaper one.
+    pub cost_max_opt: Option<NonZeroU64>,
 }
 
 /// What a call is made of.
@@ -112,6 +124,9 @@ pub struct CallSetup {
     pub failed: Vec<Mode>,
     /// What was said before; empty for a new call.
     pub ledger: Ledger,
+    /// What was paid for before.
+    pub spent: Spent,
+    pub prices: Arc<dyn Prices>,
     pub engines: Arc<Engines>,
     pub fallback: Addr<Fallback>,
     pub store: Arc<dyn CallStore>,
@@ -169,6 +184,8 @@ pub struct CallReport {
     /// Empty when the books are clean.
     pub discrepancies: Vec<Discrepancy>,
     pub engine_failures: u32,
+    /// What `length` cost in tokens.
+    pub spent: Spent,
 }
 
 pub struct CallActor {
@@ -176,7 +193,7 @@ pub struct CallActor {
     origin: Instant,
     phase: Phase,
     mode: Mode,
-    /// Modes that have failed in this call.
+    /// Modes that have failed in this call, or have become too dear for it.
     failed: Vec<Mode>,
     lanes: Lanes,
     leg: Option<Child<TwilioStream>>,
@@ -195,9 +212,10 @@ pub struct CallActor {
     retired: Vec<Engine>,
     spawned: HashMap<Role, u32>,
     replaced: HashMap<Role, History>,
-    /// The format of every engine so far, by incarnation from 1.
-    formats: Vec<AudioChoice>,
+    /// The mode of every engine so far, by incarnation from 1.
+    modes: Vec<Mode>,
     ledger: Ledger,
+    spent: Spent,
     timeline: Timeline,
     sheet: Sheet,
     generation: Generation,
@@ -209,6 +227,12 @@ pub struct CallActor {
     bridged_after: Option<Part>,
     /// The last part that had begun when the caller cut in. What is said afterwards is not cut off.
     cut_at: Option<Part>,
+    /// How far the caller had heard over legs that are gone, since the last interruption.
+    heard_before: Option<Heard>,
+    /// When agent audio last came into its lane, and how much had come.
+    agent_came: (Instant, u64),
+    /// When the engine last told anything of the caller.
+    caller_told_at: Instant,
     /// Agent audio is on its way to the caller's ear.
     agent_speaking: bool,
     /// The provider is making a response.
@@ -217,7 +241,7 @@ pub struct CallActor {
     last_activity: Instant,
     unsettled: Unsettled,
     due: Option<Due>,
-    farewell: Option<Farewell>,
+    last_words: Option<LastWords>,
     handing_over: Option<HandingOver>,
     end: Option<EndReason>,
     engine_failures: u32,
@@ -246,10 +270,18 @@ struct HandingOver {
     until: Instant,
 }
 
-struct Farewell {
-    reason: EndReason,
-    /// The first part that is spoken after the goodbye was asked for.
+/// Words that the agent was asked for, and what follows when they have been heard.
+struct LastWords {
+    then: Then,
+    /// The first part that is spoken after they were asked for.
     part: Option<Part>,
+    until: Instant,
+}
+
+enum Then {
+    End(EndReason),
+    /// Go on in a cheaper mode.
+    StepDown,
 }
 
 impl CallActor {
@@ -275,14 +307,18 @@ impl CallActor {
             retired: Vec::new(),
             spawned: HashMap::new(),
             replaced: HashMap::new(),
-            formats: Vec::new(),
+            modes: Vec::new(),
             ledger: setup.ledger.clone(),
+            spent: setup.spent,
             timeline: Timeline::default(),
             sheet: Sheet::default(),
             generation: Generation::default(),
             first_open: Part(0),
             last_begun: None,
             cut_at: None,
+            heard_before: None,
+            agent_came: (now, 0),
+            caller_told_at: now,
             bridges: 0,
             bridged_after: None,
             agent_speaking: false,
@@ -291,7 +327,7 @@ impl CallActor {
             last_activity: now,
             unsettled: Unsettled::default(),
             due: None,
-            farewell: None,
+            last_words: None,
             handing_over: None,
             end: None,
             engine_failures: 0,
@@ -304,7 +340,7 @@ impl CallActor {
     fn trouble(&mut self, trouble: &Trouble, ctx: &mut Context<Self>) {
         let role = trouble.role();
         let now = Instant::now();
-        let alternative = self.setup.ladder.has_media_left(&self.failed, self.mode);
+        let alternative = self.alternative();
         let history = self.replaced.entry(role).or_default();
         let permitted = history.permits(role.intensity(), now);
         match decide(self.phase, trouble, permitted, alternative) {
@@ -329,6 +365,14 @@ impl CallActor {
         }
     }
 
+    fn alternative(&self) -> Alternative {
+        match &self.setup.ladder {
+            ladder if ladder.has_media_left(&self.failed, self.mode) => Alternative::Media,
+            ladder if ladder.has_mode_left(&self.failed, self.mode) => Alternative::Turns,
+            _ => Alternative::Nothing,
+        }
+    }
+
     /// The engine has failed, by its own word or because it does not answer.
     fn engine_failed(&mut self, failure: EngineFailure, ctx: &mut Context<Self>) {
         self.engine_failures += 1;
@@ -349,13 +393,27 @@ impl CallActor {
         }
         self.turn(Turning::FarewellBegun);
         self.note(What::FarewellBegan { reason: reason.name() });
-        let instructions =
-            format!("{}\n\nEnd the call now. {}", self.setup.agent.instructions, self.setup.agent.farewell);
+        let words = format!("End the call now. {}", self.setup.agent.farewell);
+        self.say_before(&words, Then::End(reason));
+    }
+
+    /// Has the agent say these words; when they have been heard, `then` follows.
+    fn say_before(&mut self, words: &str, then: Then) {
+        let instructions = format!("{}\n\n{words}", self.setup.agent.instructions);
         if let Some(engine) = &self.engine {
             engine.tell(EngineCommand::Prompt(instructions));
         }
-        self.farewell = Some(Farewell { reason: reason.clone(), part: None });
-        ctx.run_later(FAREWELL_MAX, move |call, ctx| call.finish(reason, ctx));
+        self.last_words = Some(LastWords { then, part: None, until: Instant::now() + LAST_WORDS_MAX });
+    }
+
+    fn after_last_words(&mut self, then: Then, ctx: &mut Context<Self>) {
+        match then {
+            Then::End(reason) => self.finish(reason, ctx),
+            Then::StepDown => {
+                self.spent.allow_again();
+                self.ask_for_next_rung(cost::CAP_REACHED.to_owned(), ctx);
+            }
+        }
     }
 
     /// Tells every child to finish. Once.
@@ -429,6 +487,7 @@ impl CallActor {
             sheet: self.sheet.clone(),
             discrepancies,
             engine_failures: self.engine_failures,
+            spent: self.spent.since(self.setup.spent),
         })));
         ctx.stop();
     }
@@ -442,8 +501,13 @@ impl CallActor {
         if let Some(standby) = &self.standby {
             standby.engine.tell(EngineCommand::Look);
         }
-        if self.phase != Phase::Talking || self.leg.is_none() {
+        if self.phase != Phase::Talking || self.leg.is_none() || self.last_words.is_some() {
             return;
+        }
+        if let Some(engine) = self.engine.as_ref().filter(|_| self.caller_speaking)
+            && self.caller_told_at.elapsed() >= UTTERANCE_UNDOUBTED
+        {
+            engine.tell(EngineCommand::Probe);
         }
         if self.origin.elapsed() >= self.setup.limits.call_max {
             self.farewell(EndReason::LengthLimit, ctx);
@@ -452,6 +516,8 @@ impl CallActor {
             && self.last_activity.elapsed() >= self.setup.limits.caller_idle_max
         {
             self.farewell(EndReason::CallerIdle, ctx);
+        } else if self.spent.reached(self.setup.limits.cost_max_opt) {
+            self.step_down(ctx);
         } else {
             self.renew(ctx);
         }
@@ -470,6 +536,9 @@ impl CallActor {
             let reason = awaited.lost_opt.map_or(EndReason::NoStream, EndReason::CarrierLost);
             return self.finish(reason, ctx);
         }
+        if let Some(words) = self.last_words.take_if(|words| now >= words.until) {
+            return self.after_last_words(words.then, ctx);
+        }
         if let Some(to) = self
             .handing_over
             .as_ref()
@@ -478,7 +547,8 @@ impl CallActor {
         {
             return self.finish(EndReason::HandedOver(to), ctx);
         }
-        self.mind_silence(now, ctx);
+        self.mind_sentence(now);
+        self.mind_silence(now);
     }
 
     /// Whether the caller hears the agent now, or is about to.
@@ -486,8 +556,22 @@ impl CallActor {
         self.leg.is_some() && (self.agent_speaking || self.lanes.agent.depth() > 0)
     }
 
+    /// The agent has fallen silent in the midst of a sentence: its engine does not go on.
+    fn mind_sentence(&mut self, now: Instant) {
+        let came = self.lanes.agent.books().offered;
+        if came != self.agent_came.1 || self.lanes.agent.depth() > 0 || self.leg.is_none() {
+            self.agent_came = (now, came);
+        }
+        let broken = self.last_begun.is_some_and(|part| !self.ledger.is_complete(part));
+        let stalled = now.saturating_duration_since(self.agent_came.0) >= self.setup.limits.silence_max;
+        if let Some(engine) = self.engine.as_ref().filter(|_| broken && stalled && self.responding) {
+            engine.tell(EngineCommand::GiveUp { detail: "silent in the midst of a sentence".to_owned() });
+            self.agent_came.0 = now;
+        }
+    }
+
     /// The caller waits for an answer: neither must that take too long, nor must he hear nothing meanwhile.
-    fn mind_silence(&mut self, now: Instant, ctx: &mut Context<Self>) {
+    fn mind_silence(&mut self, now: Instant) {
         if self.leg.is_none() || self.caller_speaking || self.phase == Phase::Leaving {
             return;
         }
@@ -504,9 +588,9 @@ impl CallActor {
                 let Some(engine) = self.engine.as_ref().filter(|_| self.phase == Phase::Talking) else {
                     return;
                 };
-                engine.tell(EngineCommand::Finish);
                 let detail = format!("no answer within {:?}", self.setup.limits.silence_max);
-                self.engine_failed(EngineFailure { kind: FailureKind::Stalled, retry: true, detail }, ctx);
+                engine.tell(EngineCommand::GiveUp { detail });
+                self.due = None; // until it has told that it failed
             }
         }
     }
@@ -526,6 +610,7 @@ impl CallActor {
             mode: self.mode,
             failed: self.failed.clone(),
             ledger: self.ledger.clone(),
+            spent: self.spent,
             turns_opt: None,
             state,
         });
@@ -550,9 +635,35 @@ impl CallActor {
         u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The caller cut in after hearing so much of the agent. The engine is told the same.
+    /// The caller cut in after hearing so much of the agent over this leg. The engine is told what he heard in all.
     fn interrupted(&mut self, heard: Option<Heard>) {
-        let heard = heard.and_then(|heard| self.without_bridge(heard));
+        let heard = self.altogether(heard);
+        self.heard_before = None;
+        self.cut(heard);
+        if let Some(engine) = &self.engine {
+            engine.tell(EngineCommand::Interrupted { heard });
+        }
+    }
+
+    /// What was heard over the present leg and those before it.
+    fn altogether(&self, heard: Option<Heard>) -> Option<Heard> {
+        let here = heard.and_then(|heard| self.without_bridge(heard));
+        let heard = match (self.heard_before, here) {
+            (Some(before), Some(here)) if before.part == here.part => {
+                Some(Heard { part: here.part, samples: before.samples + here.samples })
+            }
+            (before, here) => here.or(before),
+        };
+        // Parts that were played out were heard, over whichever leg.
+        let played_out = (self.first_open > Part(0)).then_some(Heard { part: self.first_open, samples: 0 });
+        match (heard, played_out) {
+            (Some(heard), Some(played_out)) if heard.part < played_out.part => Some(played_out),
+            (heard, played_out) => heard.or(played_out),
+        }
+    }
+
+    /// Has the ledger say what was heard.
+    fn cut(&mut self, heard: Option<Heard>) {
         if let Some(last) = self.cut_at.take() {
             self.ledger.cut(self.first_open..=last, heard);
             self.first_open = self.first_open.max(Part(last.0 + 1));
@@ -563,9 +674,6 @@ impl CallActor {
             self.note(What::Interrupted { part: heard.part.0, heard_ms: heard.ms() });
         }
         self.keep_live();
-        if let Some(engine) = &self.engine {
-            engine.tell(EngineCommand::Interrupted { heard });
-        }
     }
 }
 
@@ -630,19 +738,30 @@ impl Handler<FromLeg> for CallActor {
                 self.last_activity = Instant::now();
                 self.first_open = self.first_open.max(Part(part.0 + 1));
                 self.agent_speaking = self.last_begun.is_some_and(|last| last > part);
-                let farewell =
-                    self.farewell.take_if(|farewell| farewell.part.is_some_and(|first| part >= first));
-                if let Some(farewell) = farewell {
-                    self.finish(farewell.reason, ctx);
+                let heard = |words: &mut LastWords| words.part.is_some_and(|first| part >= first);
+                if let Some(words) = self.last_words.take_if(heard) {
+                    self.after_last_words(words.then, ctx);
                 }
             }
             LegFact::Cleared { heard } => self.interrupted(heard),
+            LegFact::CallerLoud => {
+                // An engine that had heard him would have said so by now.
+                let told = self.caller_speaking || self.caller_told_at.elapsed() < CALLER_TOLD_WITHIN;
+                if let Some(engine) = self.engine.as_ref().filter(|_| !told && self.phase == Phase::Talking) {
+                    engine.tell(EngineCommand::Probe);
+                }
+            }
             LegFact::Digit(digit) => {
                 self.last_activity = Instant::now();
                 self.note(What::Digit { digit });
             }
-            LegFact::Ended { end, unheard_ms, .. } => {
+            LegFact::Ended { end, heard, unheard_ms, .. } => {
                 self.retired_legs.extend(self.leg.take());
+                self.heard_before = self.altogether(heard);
+                if end == LegEnd::Stopped {
+                    self.cut_at = self.last_begun; // what was not heard until now will not be
+                    self.cut(self.heard_before);
+                }
                 self.put_back(unheard_ms);
                 match self.arriving.take() {
                     Some(arriving) => self.receive_leg(arriving, ctx),
@@ -660,9 +779,10 @@ impl Handler<FromEngine> for CallActor {
         let serving = self.engine.as_ref().is_some_and(|engine| engine.incarnation() == incarnation);
         match fact {
             EngineFact::Ended { account } => {
-                let format = self.formats[incarnation as usize - 1];
+                let format = self.setup.engines.audio(self.mode_of(incarnation));
                 self.sheet.engines.push((format, account));
             }
+            EngineFact::Used(usage) => self.used(incarnation, &usage),
             fact if serving => self.on_engine(fact, ctx),
             // A transcript may come after its engine was relieved; the words are the caller's all the same.
             EngineFact::Said { who, item, text } if self.ledger.knows(who, &item) => {
@@ -693,6 +813,7 @@ impl CallActor {
                 self.generation = generation;
                 self.cut_at = self.last_begun;
                 self.caller_speaking = true;
+                self.caller_told_at = Instant::now();
                 self.due = None;
                 self.last_activity = Instant::now();
                 self.unsettled.caller_began(&item, self.lanes.caller.books().taken);
@@ -710,7 +831,7 @@ impl CallActor {
             EngineFact::CallerSilent { .. } => {
                 let now = Instant::now();
                 self.caller_speaking = false;
-                self.last_activity = now;
+                (self.last_activity, self.caller_told_at) = (now, now);
                 self.due = Some(Due::since(now));
                 self.unsettled.caller_fell_silent(self.lanes.caller.books().taken);
                 self.note(What::CallerSilent);
@@ -721,7 +842,7 @@ impl CallActor {
             }
             EngineFact::ResponseEnded => {
                 self.responding = false;
-                self.answered_with_nothing(ctx);
+                self.answered_with_nothing();
             }
             EngineFact::AgentBegan { part, item, prompted } => {
                 self.due = None;
@@ -731,8 +852,8 @@ impl CallActor {
                 self.note(What::AgentBegan { part: part.0 });
                 let at_ms = self.now_ms();
                 self.ledger.agent_began(&item, part, at_ms);
-                if let Some(farewell) = self.farewell.as_mut().filter(|_| prompted) {
-                    farewell.part.get_or_insert(part);
+                if let Some(words) = self.last_words.as_mut().filter(|_| prompted) {
+                    words.part.get_or_insert(part);
                 }
             }
             EngineFact::AgentEnded { part, audio_ms } => {
@@ -749,14 +870,11 @@ impl CallActor {
                 self.ledger.said(who, &item, &text, at_ms);
                 self.keep_live();
             }
-            EngineFact::Used(usage) => {
-                tracing::debug!(call_id = %self.setup.id, tokens = usage.total_tokens, "response used");
-            }
             EngineFact::Truncated { part, audio_end_ms } => {
                 self.note(What::Truncated { part: part.0, audio_end_ms });
             }
-            EngineFact::Doubted { silent_for } => {
-                self.unsettled.doubted(self.lanes.caller.books().taken, silent_for);
+            EngineFact::Doubted { silent_for, caller_spoke } => {
+                self.unsettled.doubted(self.lanes.caller.books().taken, silent_for, caller_spoke);
                 self.lanes.caller.keep(self.unsettled.kept_max());
             }
             EngineFact::Trusted => {
@@ -764,12 +882,28 @@ impl CallActor {
                 self.lanes.caller.keep(self.unsettled.kept_max());
             }
             EngineFact::Failed(failure) => self.engine_failed(failure, ctx),
-            EngineFact::Ended { .. } => {} // taken by the handler, from whichever engine
+            EngineFact::Used(_) | EngineFact::Ended { .. } => {} // taken by the handler, from whichever engine
         }
     }
 
+    fn mode_of(&self, incarnation: u32) -> Mode {
+        self.modes[incarnation as usize - 1]
+    }
+
+    /// What an engine has used is paid for, whether or not it still serves the call.
+    fn used(&mut self, incarnation: u32, usage: &Usage) {
+        let model = self.setup.engines.model(self.mode_of(incarnation), &self.setup.agent);
+        let price_opt = self.setup.prices.tokens(model, usage);
+        if price_opt.is_none() && self.spent.unpriced == 0 {
+            tracing::warn!(call_id = %self.setup.id, model, "price is unknown; the call's cost is more than is counted");
+        }
+        self.spent.note(price_opt);
+        tracing::debug!(call_id = %self.setup.id, tokens = usage.total_tokens, spent = ?self.spent, "response used");
+        self.keep_live();
+    }
+
     /// A response without a sound is no answer: it is asked for once more.
-    fn answered_with_nothing(&mut self, ctx: &mut Context<Self>) {
+    fn answered_with_nothing(&mut self) {
         let Some(due) = self.due.as_mut().filter(|_| self.phase == Phase::Talking) else { return };
         let Some(engine) = &self.engine else { return };
         if due.ask_again(Instant::now()) {
@@ -777,9 +911,7 @@ impl CallActor {
                 engine.tell(EngineCommand::Prompt(instructions));
             }
         } else {
-            engine.tell(EngineCommand::Finish);
-            let detail = "two answers in a row without a sound".to_owned();
-            self.engine_failed(EngineFailure { kind: FailureKind::Stalled, retry: true, detail }, ctx);
+            engine.tell(EngineCommand::GiveUp { detail: "two answers in a row without a sound".to_owned() });
         }
     }
 }

@@ -29,6 +29,8 @@ pub struct Unsettled {
     silent_from: u64,
     /// Since here nothing shows that the engine still listens.
     doubted_from: Option<u64>,
+    /// And the caller has said something since.
+    spoken_to_doubted: bool,
 }
 
 #[derive(Debug)]
@@ -73,14 +75,22 @@ impl Unsettled {
         self.forget_settled();
     }
 
-    /// Nothing has come from the engine for so long, although it was asked.
-    pub fn doubted(&mut self, taken: u64, silent_for: Duration) {
+    /// Nothing has shown for so long that the engine listens, although it was asked.
+    pub fn doubted(&mut self, taken: u64, silent_for: Duration, caller_spoke: bool) {
         let frames = u64::try_from(silent_for.as_millis()).unwrap_or(u64::MAX) / u64::from(FRAME_MS);
-        self.doubted_from = Some(taken.saturating_sub(frames));
+        let from = taken.saturating_sub(frames);
+        self.doubted_from = Some(self.doubted_from.map_or(from, |earlier| earlier.min(from)));
+        self.spoken_to_doubted |= caller_spoke;
     }
 
     pub fn trusted(&mut self) {
         self.doubted_from = None;
+        self.spoken_to_doubted = false;
+    }
+
+    /// The caller has said something that nobody may have understood.
+    pub fn has_speech(&self) -> bool {
+        !self.utterances.is_empty() || self.spoken_to_doubted
     }
 
     /// How many frames a lane should keep for a replay.
@@ -188,12 +198,12 @@ mod tests {
     #[test]
     fn what_fell_on_deaf_ears_is_heard_again() {
         let mut unsettled = Unsettled::default();
-        unsettled.doubted(1_000, Duration::from_secs(2));
+        unsettled.doubted(1_000, Duration::from_secs(2), false);
         assert_eq!(unsettled.kept_max(), KEPT_AT_MOST);
         let replay = unsettled.replay(1_100);
         assert_eq!((replay.frames, replay.speech), (200, false));
         let mut trusted = Unsettled::default();
-        trusted.doubted(1_000, Duration::from_secs(2));
+        trusted.doubted(1_000, Duration::from_secs(2), false);
         trusted.trusted();
         assert_eq!(trusted.replay(1_100), Replay::default());
     }

@@ -20,6 +20,7 @@ pub use exchange::{Answer, Question, Utterance};
 pub use outside::{ClipId, Narrator};
 pub use settings::TurnSettings;
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,10 +28,12 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
     SpawnHandle, WrapFuture,
 };
+use tandem_wire::openai::Usage;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::audit::Sheet;
+use super::cost::Spent;
 use super::decide::{EndReason, Role};
 use super::timeline::{Death, Timeline, What};
 use super::{CallEnded, CallReport, CallerGone, EndCall};
@@ -42,7 +45,7 @@ use crate::kit::child::{self, Child};
 use crate::kit::exit::{Cause, Exited};
 use crate::messages::{EngineFact, FailureKind, FromEngine};
 use crate::mode::Mode;
-use crate::ports::{CallStore, ChatModel};
+use crate::ports::{CallStore, ChatModel, Prices};
 use crate::record::{CallRecord, CallState};
 use crate::switchboard::Seat;
 use conversation::{Move, Outlook, Repeated, Verdict};
@@ -83,6 +86,11 @@ pub struct TurnSetup {
     /// When this actor takes over; the conversation knows when the call began.
     pub now: jiff::Timestamp,
     pub call_max: Duration,
+    /// Micro-dollars that the call may cost in this mode.
+    pub cost_max_opt: Option<NonZeroU64>,
+    /// What was paid for before.
+    pub spent: Spent,
+    pub prices: Arc<dyn Prices>,
     pub agent: Arc<Agent>,
     pub settings: Arc<TurnSettings>,
     pub model: Arc<dyn ChatModel>,
@@ -186,6 +194,7 @@ impl TurnCall {
         match &self.ending_opt {
             Some(reason) => Outlook::Leave(reason.clone()),
             None if self.origin.elapsed() >= self.setup.call_max => Outlook::Leave(EndReason::LengthLimit),
+            None if self.setup.spent.reached(self.setup.cost_max_opt) => Outlook::Leave(EndReason::CostLimit),
             None => self.way_up().map_or(Outlook::Stay, Outlook::GoUp),
         }
     }
@@ -193,7 +202,11 @@ impl TurnCall {
     /// The media mode that the call may go back up to.
     fn way_up(&self) -> Option<Mode> {
         let fell = self.setup.failed.iter().any(|mode| mode.is_media());
-        if !fell || !self.setup.goes_back_up || self.began.elapsed() < STAYS_DOWN {
+        if !fell
+            || !self.setup.goes_back_up
+            || self.setup.spent.was_capped()
+            || self.began.elapsed() < STAYS_DOWN
+        {
             return None;
         }
         self.setup.ladder.best_media(&self.breakers_open)
@@ -368,6 +381,17 @@ impl TurnCall {
         self.keep();
     }
 
+    fn used(&mut self, usage: &Usage) {
+        let (call_id, model) = (self.setup.conversation.id, self.setup.model.name());
+        let price_opt = self.setup.prices.tokens(model, usage);
+        if price_opt.is_none() && self.setup.spent.unpriced == 0 {
+            tracing::warn!(%call_id, model, "price is unknown; the call's cost is more than is counted");
+        }
+        self.setup.spent.note(price_opt);
+        tracing::debug!(%call_id, tokens = usage.total_tokens, spent = ?self.setup.spent, "response used");
+        self.keep();
+    }
+
     // ------------------------------------------------------------ keeping
 
     /// Keeps the call's record as it is now.
@@ -391,6 +415,7 @@ impl TurnCall {
             mode: Mode::Traditional,
             failed: self.failed_after(&state),
             ledger: conversation.ledger().clone(),
+            spent: self.setup.spent,
             turns_opt: Some(Box::new(conversation.clone())),
             state,
         });
@@ -432,6 +457,7 @@ impl TurnCall {
             sheet: Sheet::default(),
             discrepancies: Vec::new(),
             engine_failures: self.engine_failures,
+            spent: self.setup.spent,
         })));
         if self.ending_opt.is_some() {
             ctx.stop(); // nobody waits for repeats when the house closes
@@ -529,9 +555,7 @@ impl Handler<FromEngine> for TurnCall {
         match fact {
             EngineFact::ResponseBegan => self.note(What::ResponseBegan),
             EngineFact::Said { item, text, .. } => self.said(item, text, ctx),
-            EngineFact::Used(usage) => {
-                tracing::debug!(call_id = %self.setup.conversation.id, tokens = usage.total_tokens, "response used");
-            }
+            EngineFact::Used(usage) => self.used(&usage),
             EngineFact::Failed(failure) => {
                 // A limit on our rate may have passed after the apology; better than hanging up on a caller.
                 let retry = failure.retry || failure.kind == FailureKind::RateLimited;

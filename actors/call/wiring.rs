@@ -126,7 +126,7 @@ impl CallActor {
             ready_max,
         };
         let wiring = EngineWiring { audio, call: ctx.address().recipient(), incarnation };
-        self.formats.push(self.setup.engines.audio(self.mode));
+        self.modes.push(self.mode);
         let engine = Engine::spawn(&self.setup.engines, self.mode, begin, wiring, ctx.address().recipient());
         self.sheet.engines_spawned += usize::from(engine.is_some());
         engine

@@ -116,6 +116,14 @@ impl Engines {
         }
     }
 
+    /// The model whose tokens engines of this mode use.
+    pub fn model<'a>(&'a self, mode: Mode, agent: &'a Agent) -> &'a str {
+        match (mode, &self.cascade) {
+            (Mode::Cascade, Some(models)) => models.chat.name(),
+            _ => &agent.model,
+        }
+    }
+
     /// How long a session of this mode may last, if there is a limit.
     pub fn session_max(&self, mode: Mode) -> Option<Duration> {
         self.realtime.as_ref().filter(|_| mode == Mode::Realtime).map(|line| line.session_max)

@@ -64,7 +64,12 @@ impl From<Rung> for String {
 
 /// The rungs of one call, first to last.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ladder(Vec<Rung>);
+pub struct Ladder {
+    /// The chosen mode, then the others in the agent's order.
+    rungs: Vec<Rung>,
+    /// So many of the others stand above the chosen mode in that order.
+    above: usize,
+}
 
 impl Ladder {
     /// The ladder of a call for which `chosen` was picked: that mode, then `order` without what is not configured.
@@ -73,9 +78,11 @@ impl Ladder {
             Rung::Mode(mode) => *mode != chosen && configured.contains(mode),
             Rung::Human | Rung::Apology => true,
         };
+        let place_opt = order.iter().position(|rung| *rung == Rung::Mode(chosen));
+        let above = order[..place_opt.unwrap_or_default()].iter().filter(|rung| usable(rung)).count();
         let mut rungs = vec![Rung::Mode(chosen)];
         rungs.extend(order.iter().copied().filter(usable));
-        Self(rungs)
+        Self { rungs, above }
     }
 
     /// The usual order: the media modes, then the one that needs the least of us, then a human if there is one.
@@ -89,24 +96,48 @@ impl Ladder {
     pub fn next(&self, failed: &[Mode], open: &[Mode]) -> Rung {
         let left = |rung: &Rung| !matches!(rung, Rung::Mode(mode) if failed.contains(mode));
         let healthy = |rung: &Rung| !matches!(rung, Rung::Mode(mode) if open.contains(mode));
-        let rungs = || self.0.iter().copied().filter(|rung| *rung != Rung::Apology).filter(left);
+        let rungs = || self.rungs.iter().copied().filter(|rung| *rung != Rung::Apology).filter(left);
         rungs().find(healthy).or_else(|| rungs().next()).unwrap_or(Rung::Apology)
     }
 
     /// The first media mode whose breaker is not open.
     pub fn best_media(&self, open: &[Mode]) -> Option<Mode> {
-        self.0.iter().find_map(|rung| match rung {
+        self.rungs.iter().find_map(|rung| match rung {
             Rung::Mode(mode) if mode.is_media() && !open.contains(mode) => Some(*mode),
             _ => None,
         })
     }
 
+    /// The modes behind `mode` in the agent's order. Operators put there what costs less: a call that has become too costly
+    /// goes nowhere else.
+    pub fn cheaper(&self, mode: Mode) -> Vec<Mode> {
+        let behind = match self.rungs.iter().position(|rung| *rung == Rung::Mode(mode)) {
+            Some(0) => 1 + self.above,
+            Some(place) => place + 1,
+            None => self.rungs.len(),
+        };
+        modes(&self.rungs[behind..]).collect()
+    }
+
+    /// The modes that [`Self::cheaper`] leaves out.
+    pub fn not_cheaper(&self, mode: Mode) -> Vec<Mode> {
+        let cheaper = self.cheaper(mode);
+        modes(&self.rungs).filter(|other| !cheaper.contains(other)).collect()
+    }
+
+    /// Whether any mode is left.
+    pub fn has_mode_left(&self, failed: &[Mode], current: Mode) -> bool {
+        modes(&self.rungs).any(|mode| mode != current && !failed.contains(&mode))
+    }
+
     /// Whether a media mode is left to go to without letting go of the caller's socket.
     pub fn has_media_left(&self, failed: &[Mode], current: Mode) -> bool {
-        self.0.iter().any(|rung| {
-            matches!(rung, Rung::Mode(mode) if mode.is_media() && *mode != current && !failed.contains(mode))
-        })
+        modes(&self.rungs).any(|mode| mode.is_media() && mode != current && !failed.contains(&mode))
     }
+}
+
+fn modes(rungs: &[Rung]) -> impl Iterator<Item = Mode> {
+    rungs.iter().filter_map(|rung| if let Rung::Mode(mode) = rung { Some(*mode) } else { None })
 }
 
 #[cfg(test)]
@@ -142,9 +173,29 @@ mod tests {
     #[test]
     fn what_is_not_configured_is_no_rung() {
         let ladder = usual(Realtime);
-        assert!(!ladder.0.contains(&Rung::Mode(Hybrid)));
+        assert!(!ladder.rungs.contains(&Rung::Mode(Hybrid)));
         assert!(ladder.has_media_left(&[], Realtime));
         assert!(!ladder.has_media_left(&[Cascade], Realtime));
+        assert!(
+            ladder.has_mode_left(&[Cascade], Realtime)
+                && !ladder.has_mode_left(&[Cascade, Traditional], Realtime)
+        );
+    }
+
+    #[test]
+    fn cheaper_is_what_the_agents_order_has_behind_a_mode_whichever_was_chosen() {
+        assert_eq!(usual(Realtime).cheaper(Realtime), [Cascade, Traditional]);
+        assert_eq!(usual(Realtime).cheaper(Cascade), [Traditional]);
+        assert_eq!(usual(Realtime).not_cheaper(Cascade), [Realtime, Cascade]);
+        let fallen_up = usual(Cascade); // from the chosen mode to the first of the others, which is dearer
+        assert_eq!(fallen_up.cheaper(Cascade), [Traditional]);
+        assert_eq!(fallen_up.not_cheaper(Cascade), [Cascade, Realtime]);
+        assert_eq!(fallen_up.cheaper(Realtime), [Traditional]);
+        assert_eq!(usual(Traditional).cheaper(Traditional), []);
+        let unlisted =
+            Ladder::new(Realtime, &[Rung::Human, Rung::Mode(Traditional)], &[Traditional, Realtime]);
+        assert_eq!(unlisted.cheaper(Realtime), [Traditional]);
+        assert_eq!(unlisted.cheaper(Cascade), [], "it is not on the ladder");
     }
 
     #[test]

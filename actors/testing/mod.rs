@@ -4,12 +4,14 @@
 //! only what is needed to drive a call tree into any state and to see what comes out.
 
 mod peers;
+mod prices;
 mod quiet;
 mod sabotage;
 mod store;
 mod universe;
 
 pub use peers::{CarrierPeer, Peer, ProviderPeer, socket_pair};
+pub use prices::{FlatPrice, NoPrices};
 pub use quiet::{FarEnd, QuietCall};
 pub use sabotage::{Sabotage, SabotageChild};
 pub use store::MemoryCallStore;

@@ -17,8 +17,10 @@ use send_wrapper::SendWrapper;
 use serde_json::{Value, json};
 use tandem_wire::openai::Dialect;
 
+use super::prices::NoPrices;
 use super::store::MemoryCallStore;
 use super::universe::{NoProbes, test_agent};
+use crate::call::cost::Spent;
 use crate::call::{CallSetup, LegArrived, Limits};
 use crate::engine::{AudioChoice, Engines, RealtimeLine};
 use crate::fallback::Fallback;
@@ -141,6 +143,7 @@ impl QuietCall {
                 caller_idle_max: Duration::from_hours(1),
                 engine_ready_max: Duration::from_secs(8),
                 silence_max: Duration::from_secs(4),
+                cost_max_opt: None,
             },
             routed: Mode::Realtime,
             rule_opt: None,
@@ -148,6 +151,8 @@ impl QuietCall {
             ladder: Ladder::new(Mode::Realtime, &[], &[Mode::Realtime]),
             failed: Vec::new(),
             ledger: Ledger::default(),
+            spent: Spent::default(),
+            prices: Arc::new(NoPrices),
             engines: Arc::new(Engines { realtime: Some(realtime), cascade: None }),
             fallback: Fallback::new(Arc::new(NoProbes), None).start(),
             store: Arc::new(MemoryCallStore::default()),

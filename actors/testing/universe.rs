@@ -12,8 +12,10 @@ use tandem_wire::openai::Dialect;
 use tokio::sync::mpsc;
 
 use super::peers::{CarrierPeer, Peer, ProviderPeer, socket_pair};
+use super::prices::NoPrices;
 use super::store::MemoryCallStore;
 use crate::agent::{Agent, TurnDetection, TurnDetectionKind};
+use crate::call::cost::Spent;
 use crate::call::{CallActor, CallReport, CallSetup, LegArrived, Limits};
 use crate::engine::cascade::CascadeModels;
 use crate::engine::{AudioChoice, Engines, RealtimeLine};
@@ -21,7 +23,7 @@ use crate::fallback::ladder::Ladder;
 use crate::fallback::{Fallback, Prober};
 use crate::ledger::Ledger;
 use crate::mode::Mode;
-use crate::ports::{CallId, CallStore, DialError, EngineDialer, Socket};
+use crate::ports::{CallId, CallStore, DialError, EngineDialer, Prices, Socket};
 use crate::record::CallRecord;
 use crate::switchboard::{Admission, Admit, Census, CensusTaken, Switchboard, open_call};
 
@@ -48,6 +50,9 @@ pub struct CallOptions {
     pub cascade: Option<CascadeModels>,
     /// Whether a human can be reached, as the ladder's last rung but one.
     pub human: bool,
+    /// Modes that the call may go to beside those of its engines.
+    pub others: Vec<Mode>,
+    pub prices: Arc<dyn Prices>,
 }
 
 impl Default for CallOptions {
@@ -60,10 +65,13 @@ impl Default for CallOptions {
                 caller_idle_max: Duration::from_mins(10),
                 engine_ready_max: Duration::from_secs(8),
                 silence_max: Duration::from_secs(4),
+                cost_max_opt: None,
             },
             session_max: Duration::from_hours(1),
             cascade: None,
             human: false,
+            others: vec![Mode::Traditional],
+            prices: Arc::new(NoPrices),
         }
     }
 }
@@ -91,6 +99,7 @@ pub fn test_agent() -> Agent {
         reasoning_effort: None,
         output_tokens_max: None,
         farewell: "Goodbye.".to_owned(),
+        too_costly: "I go on in a simpler way now.".to_owned(),
     }
 }
 
@@ -136,7 +145,7 @@ impl Universe {
         };
         let order = Ladder::usual_order(options.human);
         let mut configured = engines.modes();
-        configured.push(Mode::Traditional);
+        configured.extend(options.others);
         let setup = CallSetup {
             id: CallId(uuid::Uuid::from_u128(self.calls)),
             seat,
@@ -151,6 +160,8 @@ impl Universe {
             ladder: Ladder::new(Mode::Realtime, &order, &configured),
             failed: Vec::new(),
             ledger: Ledger::default(),
+            spent: Spent::default(),
+            prices: options.prices,
             engines: Arc::new(engines),
             fallback: self.fallback.clone(),
             store: Arc::clone(&self.store) as Arc<dyn CallStore>,

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tandem_actors::call::decide::EndReason;
 use tandem_actors::call::timeline::What;
 use tandem_actors::fallback::ladder::Rung;
+use tandem_actors::ledger::Speaker;
 use tandem_actors::mode::Mode;
 use tandem_actors::record::CallState;
 use tandem_actors::testing::{CallOptions, CarrierPeer, Dial, ProviderPeer, Universe};
@@ -75,7 +76,11 @@ async fn an_engine_that_nobody_comes_for_is_closed() {
     let _call = universe.ring(CallOptions::default()).await;
     let mut provider = universe.provider().await;
     provider.agree().await;
-    universe.advance(ms(11_000)).await;
+    provider.respond("r1", "a1", 1_000);
+    for _ in 0..11 {
+        provider.peer.say(&json!({"type": "rate_limits.updated", "rate_limits": []}));
+        universe.advance(ms(1_000)).await;
+    }
     let report = universe.report().await;
     assert_eq!((&report.end, report.discrepancies.as_slice()), (&EndReason::NoStream, [].as_slice()));
     assert!(provider.peer.is_gone());
@@ -198,6 +203,87 @@ async fn an_engine_that_does_not_answer_is_replaced_and_then_left() {
     let to = Rung::Mode(Mode::Traditional);
     let record = universe.record(1);
     assert_eq!((record.state, record.failed), (CallState::HandedOver { to }, vec![Mode::Realtime]));
+    let last = record.ledger.last().expect("the caller spoke");
+    assert_eq!((last.who, last.text.as_str()), (Speaker::Caller, ""), "words that nobody understood");
+}
+
+#[actix_rt::test]
+async fn an_engine_that_falls_silent_in_the_midst_of_a_sentence_is_replaced_and_the_rest_is_said() {
+    let mut universe = Universe::new();
+    let (mut carrier, _call) = universe.call(silent_agent()).await;
+    let mut provider = universe.provider().await;
+    provider.agree().await;
+    provider.response_created("r1");
+    provider.audio("r1", "a1", 1_000);
+    provider.peer.say(&json!({
+        "type": "response.output_audio_transcript.delta", "event_id": "e", "response_id": "r1", "item_id": "a1",
+        "output_index": 0, "content_index": 0, "delta": "Breakfast is served from"
+    }));
+    pass(&universe, &mut carrier, &provider, 6).await;
+    let mut successor = universe.provider().await;
+    successor.agree().await;
+    universe.advance(ms(10)).await;
+    let events = successor.peer.drain_json();
+    assert_eq!(
+        seeds(&events),
+        [("assistant".to_owned(), "Breakfast is".to_owned())],
+        "as much as was voiced"
+    );
+    assert!(events.iter().any(|event| event["type"] == "response.create"));
+    carrier.hang_up();
+    assert_eq!(universe.report().await.discrepancies, []);
+}
+
+#[actix_rt::test]
+async fn a_provider_that_hears_nothing_any_more_is_found_out_when_the_caller_speaks() {
+    let mut universe = Universe::new();
+    let (mut carrier, _call) = universe.call(silent_agent()).await;
+    let mut provider = universe.provider().await;
+    provider.agree().await;
+    for _ in 0..4 {
+        provider.peer.send(tandem_actors::ports::SocketItem::Pong); // its socket lives
+        universe.advance(ms(1_000)).await;
+    }
+    carrier.speak(1_000, 0x21);
+    for _ in 0..5 {
+        provider.peer.send(tandem_actors::ports::SocketItem::Pong);
+        universe.advance(ms(1_000)).await;
+    }
+    let probe = provider.expect("session.update").await;
+    assert_eq!(probe["session"], json!({"type": "realtime"}), "it changes nothing");
+    let mut successor = universe.provider().await;
+    successor.agree().await;
+    universe.advance(ms(10)).await;
+    let heard: Vec<u8> = successor.heard().into_iter().filter(|code| *code == 0x21).collect();
+    assert_eq!(heard.len(), 1_000 * 8, "what fell on deaf ears is heard again");
+    carrier.hang_up();
+    assert_eq!(universe.report().await.discrepancies, []);
+}
+
+#[actix_rt::test]
+async fn what_was_heard_over_an_earlier_socket_stays_heard() {
+    let mut universe = Universe::new();
+    let (mut carrier, call) = universe.call(silent_agent()).await;
+    let mut provider = universe.provider().await;
+    provider.agree().await;
+    provider.respond("r1", "a1", 1_000);
+    for _ in 0..15 {
+        played(&mut carrier);
+        universe.advance(ms(100)).await;
+    }
+    carrier.peer.lose();
+    universe.advance(ms(500)).await;
+    let again = universe.stream(&call);
+    universe.advance(ms(10)).await;
+    provider.speech_started("u1");
+    universe.advance(ms(10)).await;
+    let truncations = provider.peer.drain_json();
+    let truncations =
+        truncations.iter().filter(|event| event["type"] == "conversation.item.truncate").count();
+    assert_eq!(truncations, 0, "it was heard to its end");
+    again.hang_up();
+    let report = universe.report().await;
+    assert!(report.ledger.turns().all(|turn| turn.heard == tandem_actors::ledger::Share::All));
 }
 
 #[actix_rt::test]

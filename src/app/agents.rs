@@ -2,6 +2,7 @@
 //!
 //! It refuses to read any configuration, and to start anything.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use crate::dial::{
     ChatApi, ChatLine, ChatOptions, Connections, LengthField, LineError, ProviderError, RealtimeDialer,
     SpeechApi, SpeechLine, SpeechOptions, TranscriptionLine,
 };
+use crate::prices::microusd;
 use crate::socket::SocketGauge;
 
 /// ElevenLabs' own address, without its `/v1`.
@@ -157,6 +159,7 @@ pub(super) fn manner(config: &Config) -> TurnSettings {
         gather_timeout_s: manner.gather_seconds,
         greeting: manner.greeting.clone(),
         reprompt: manner.reprompt.clone(),
+        pardon: manner.pardon.clone(),
         filler: manner.filler.clone(),
         apology: manner.apology.clone(),
         handing_over: manner.handing_over.clone(),
@@ -178,6 +181,7 @@ pub(super) fn limits(limits: &config::Limits) -> Limits {
         caller_idle_max: seconds(limits.caller_idle_seconds_max),
         engine_ready_max: seconds(limits.engine_ready_seconds_max),
         silence_max: seconds(limits.silence_seconds_max),
+        cost_max_opt: limits.call_cost_usd_max.and_then(microusd).and_then(NonZeroU64::new),
     }
 }
 
@@ -191,6 +195,7 @@ pub(super) fn agent(config: &Config) -> Agent {
         instructions: agent.instructions.clone(),
         greeting: agent.greeting.clone(),
         farewell: agent.farewell.clone(),
+        too_costly: agent.too_costly.clone(),
         voice: agent.voice.clone(),
         language: agent.language.clone(),
         model: config.openai.realtime_model.clone(),

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use tandem_actors::call::CallReport;
+use tandem_actors::call::cost::CAP_REACHED;
 use tandem_actors::call::decide::EndReason;
 use tandem_actors::call::timeline::{TurnTiming, What};
 use tandem_actors::router::{CallFacts, Observation};
@@ -14,11 +15,11 @@ const EARLY: Duration = Duration::from_secs(10);
 
 /// Nothing when the call goes on elsewhere, or never began.
 pub(super) fn facts(report: &CallReport, agent: &str) -> Option<CallFacts> {
-    let failed = match &report.end {
-        EndReason::StoodDown | EndReason::NoStream => return None,
-        EndReason::HandedOver(_) | EndReason::EngineLost(_) => true,
-        _ => report.timeline.events().iter().any(|event| matches!(event.what, What::ModeSwitched { .. })),
-    };
+    let switches = report.timeline.events().iter().filter_map(|event| match &event.what {
+        What::ModeSwitched { why, .. } => Some(&**why),
+        _ => None,
+    });
+    let failed = failed(&report.end, &switches.collect::<Vec<_>>())?;
     Some(CallFacts {
         call: report.id,
         agent: agent.to_owned(),
@@ -29,9 +30,20 @@ pub(super) fn facts(report: &CallReport, agent: &str) -> Option<CallFacts> {
             early_hang_up: report.end == EndReason::CallerHungUp && report.length < EARLY,
             response_ms: report.timeline.turns().iter().filter_map(response_ms).collect(),
             seconds: report.length.as_secs(),
-            cost_microusd_opt: None,
+            cost_microusd_opt: report.spent.total_opt(),
         },
     })
+}
+
+/// Whether a mode failed in a call that ended so and switched modes for these reasons.
+fn failed(end: &EndReason, switches: &[&str]) -> Option<bool> {
+    match end {
+        EndReason::StoodDown | EndReason::NoStream => None,
+        EndReason::EngineLost(_) => Some(true),
+        EndReason::HandedOver(_) if switches.is_empty() => Some(true),
+        // A mode that cost too much has not failed: its cost is evidence of its own.
+        _ => Some(switches.iter().any(|why| *why != CAP_REACHED)),
+    }
 }
 
 /// From the caller's silence to the agent's first audio on the wire.
@@ -42,7 +54,23 @@ fn response_ms(turn: &TurnTiming) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use tandem_actors::fallback::ladder::Rung;
+    use tandem_actors::mode::Mode;
+
     use super::*;
+
+    #[test]
+    fn a_mode_that_had_to_be_left_has_failed_unless_it_cost_too_much() {
+        let over = EndReason::HandedOver(Rung::Mode(Mode::Traditional));
+        assert_eq!(failed(&over, &[]), Some(true));
+        assert_eq!(failed(&over, &["reset by peer"]), Some(true));
+        assert_eq!(failed(&over, &[CAP_REACHED]), Some(false));
+        assert_eq!(failed(&over, &["reset by peer", CAP_REACHED]), Some(true));
+        assert_eq!(failed(&EndReason::CallerHungUp, &["reset by peer"]), Some(true));
+        assert_eq!(failed(&EndReason::CostLimit, &[CAP_REACHED]), Some(false));
+        assert_eq!(failed(&EndReason::EngineLost("gone".to_owned()), &[]), Some(true));
+        assert_eq!(failed(&EndReason::StoodDown, &[]), None);
+    }
 
     const fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)

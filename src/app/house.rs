@@ -11,6 +11,8 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use send_wrapper::SendWrapper;
 use tandem_actors::agent::Agent;
+use tandem_actors::call::cost::Spent;
+use tandem_actors::call::turns::conversation::Repeated;
 use tandem_actors::call::turns::{
     self, Answer, Conversation, Narrator, Question, TurnCall, TurnSettings, TurnSetup, Unanswered, Utterance,
 };
@@ -21,7 +23,7 @@ use tandem_actors::fallback::ladder::{Ladder, Rung};
 use tandem_actors::ledger::Ledger;
 use tandem_actors::leg::twilio::{self, OpeningError};
 use tandem_actors::mode::Mode;
-use tandem_actors::ports::{CallId, CallStore, ChatModel, Clock, Ids, Outgoing, Socket};
+use tandem_actors::ports::{CallId, CallStore, ChatModel, Clock, Ids, Outgoing, Prices, Socket};
 use tandem_actors::record::{CallRecord, CallState};
 use tandem_actors::router::{Choose, RouteQuery, Router};
 use tandem_actors::switchboard::{
@@ -60,6 +62,7 @@ pub(super) struct House {
     pub(super) ladder: Vec<Rung>,
     pub(super) goes_back_up: bool,
     pub(super) limits: Limits,
+    pub(super) prices: Arc<dyn Prices>,
     pub(super) tickets: Tickets,
     pub(super) tickets_required: bool,
     pub(super) workers: Arc<Workers>,
@@ -80,7 +83,14 @@ struct Beginning {
     mode: Mode,
     failed: Vec<Mode>,
     ledger: Ledger,
+    spent: Spent,
     turns_opt: Option<Box<Conversation>>,
+}
+
+/// What answers a turn.
+enum Answering {
+    Call(Addr<TurnCall>),
+    Known(Answer),
 }
 
 /// What became of the wish for a seat.
@@ -152,6 +162,7 @@ impl House {
             mode,
             failed: Vec::new(),
             ledger: Ledger::default(),
+            spent: Spent::default(),
             turns_opt: None,
         };
         if let Some(record) = beginning.record(&self.agent.name) {
@@ -277,6 +288,8 @@ impl House {
             ladder: Ladder::new(beginning.mode, &self.ladder, &self.modes),
             failed: beginning.failed,
             ledger: beginning.ledger,
+            spent: beginning.spent,
+            prices: Arc::clone(&self.prices),
             engines: Arc::clone(&self.engines),
             fallback: self.fallback.clone(),
             store: Arc::clone(&self.store),
@@ -305,39 +318,75 @@ impl House {
         token_opt: Option<String>,
     ) -> Result<Answer, Refusal> {
         for _ in 0..2 {
-            let Some(call) = self.turn_call(&ring).await? else {
-                return Ok(Answer::HangUp { say: Utterance::default() });
+            let call = match self.turn_call(&ring, &question, token_opt.as_deref()).await? {
+                Answering::Call(call) => call,
+                Answering::Known(answer) => return Ok(answer),
             };
             match turns::ask(&call, question.clone(), token_opt.clone()).await {
                 Ok(answer) => return Ok(answer),
+                // The caller hung up while the call thought: a successor would wait for him in vain.
+                Err(Unanswered) if self.is_over(&ring.call_sid).await => {
+                    return Ok(Answer::HangUp { say: Utterance::default() });
+                }
                 Err(error) => tracing::warn!(call_sid = ring.call_sid, %error, "turn is asked again"),
             }
         }
         Err(Refusal::Broken)
     }
 
-    /// The call that answers turns, or nothing when it is over.
-    async fn turn_call(&self, ring: &Ring) -> Result<Option<Addr<TurnCall>>, Refusal> {
+    async fn is_over(&self, call_sid: &str) -> bool {
+        let record = self.store.find(call_sid).await;
+        matches!(record, Some(CallRecord { state: CallState::Ended { .. }, .. }))
+    }
+
+    /// The call that answers turns; when it is over, the answer.
+    async fn turn_call(
+        &self,
+        ring: &Ring,
+        question: &Question,
+        token_opt: Option<&str>,
+    ) -> Result<Answering, Refusal> {
         let found = self.find(FindCall::BySid(ring.call_sid.clone())).await;
         if let Some(FoundCall { call: LiveCall::Turns(call), .. }) = found {
-            return Ok(Some(call));
+            return Ok(Answering::Call(call));
         }
         let beginning = match self.store.find(&ring.call_sid).await {
-            Some(CallRecord { state: CallState::Ended { by_us: true, .. }, .. }) => return Ok(None),
-            Some(record) => Beginning::again(record),
+            Some(CallRecord { state: CallState::Ended { by_us: true, .. }, .. }) => {
+                return Ok(Answering::Known(Answer::HangUp { say: Utterance::default() }));
+            }
+            Some(record) => match self.answered_before(&record, question, token_opt) {
+                Some(answer) => return Ok(Answering::Known(answer)),
+                None => Beginning::again(record),
+            },
             None => self.route(ring.clone(), Some(Mode::Traditional)).await,
         };
         match self.seat(&ring.call_sid).await? {
             Seated::New(seat) => {
-                Ok(Some(open_turns(self.turn_setup(beginning, ring, seat), &self.switchboard)))
+                Ok(Answering::Call(open_turns(self.turn_setup(beginning, ring, seat), &self.switchboard)))
             }
-            Seated::Live(FoundCall { call: LiveCall::Turns(call), .. }) => Ok(Some(call)),
+            Seated::Live(FoundCall { call: LiveCall::Turns(call), .. }) => Ok(Answering::Call(call)),
             // The carrier asks for a turn of a call that we think is on a stream: the carrier knows better.
             Seated::Live(FoundCall { call: LiveCall::Media(call), .. }) => {
                 call.do_send(StandDown);
                 let seat = self.second_seat().await.map_err(|_| Refusal::Broken)?;
-                Ok(Some(open_turns(self.turn_setup(beginning, ring, seat), &self.switchboard)))
+                Ok(Answering::Call(open_turns(self.turn_setup(beginning, ring, seat), &self.switchboard)))
             }
+        }
+    }
+
+    /// A repeat may come when its call is over: then nobody is there to begin anew for.
+    fn answered_before(
+        &self,
+        record: &CallRecord,
+        question: &Question,
+        token_opt: Option<&str>,
+    ) -> Option<Answer> {
+        let CallState::Ended { .. } = record.state else { return None };
+        let age = self.clock.now().duration_since(record.started_at);
+        let at_ms = u64::try_from(age.as_millis()).unwrap_or_default();
+        match record.turns_opt.as_ref()?.repeated(question, token_opt, at_ms)? {
+            Repeated::Answered(answer) => Some(answer),
+            Repeated::Pending => None,
         }
     }
 
@@ -355,6 +404,9 @@ impl House {
             conversation,
             now: self.clock.now(),
             call_max: self.limits.call_max,
+            cost_max_opt: self.limits.cost_max_opt,
+            spent: beginning.spent,
+            prices: Arc::clone(&self.prices),
             agent: Arc::clone(&self.agent),
             settings: Arc::clone(&self.manner),
             model: Arc::clone(&self.chat),
@@ -455,6 +507,7 @@ impl House {
             mode,
             failed: Vec::new(),
             ledger: Ledger::default(),
+            spent: Spent::default(),
             turns_opt: None,
         }
     }
@@ -482,6 +535,7 @@ impl Beginning {
             mode: record.mode,
             failed: record.failed,
             ledger: record.ledger,
+            spent: record.spent,
             turns_opt: record.turns_opt,
         }
     }
@@ -499,6 +553,7 @@ impl Beginning {
             mode: self.mode,
             failed: self.failed.clone(),
             ledger: self.ledger.clone(),
+            spent: self.spent,
             turns_opt: self.turns_opt.clone(),
             state: CallState::Live,
         })

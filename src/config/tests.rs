@@ -278,6 +278,16 @@ fn a_bad_value_names_its_key_its_place_and_what_is_allowed() {
         ("limits.calls_max = 0", "limits.calls_max", "must be 1 to 100000"),
         ("limits.call_seconds_max = 0", "limits.call_seconds_max", "must be 1 to 86400"),
         ("limits.caller_idle_seconds_max = 0", "limits.caller_idle_seconds_max", "must be 1 to 86400"),
+        (
+            "limits.call_cost_usd_max = 0.0",
+            "limits.call_cost_usd_max",
+            "must be 0.000001 to 1000000, with at most six decimals",
+        ),
+        (
+            "limits.call_cost_usd_max = inf",
+            "limits.call_cost_usd_max",
+            "must be 0.000001 to 1000000, with at most six decimals",
+        ),
         ("limits.engine_ready_seconds_max = 61", "limits.engine_ready_seconds_max", "must be 1 to 60"),
     ] {
         assert_eq!(complaint(load_file(text)), expected(key, problem));

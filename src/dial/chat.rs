@@ -115,6 +115,10 @@ impl ChatLine {
 }
 
 impl ChatModel for ChatLine {
+    fn name(&self) -> &str {
+        &self.options.model
+    }
+
     fn answer(&self, request: ChatRequest) -> LocalBoxStream<'static, Result<ChatPiece, ModelError>> {
         let (endpoint, body, api) = (Arc::clone(&self.endpoint), self.body(&request), self.options.api);
         let begun = async move {

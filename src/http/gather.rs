@@ -22,11 +22,11 @@ use tandem_wire::form;
 use tandem_wire::twiml::{Dial, Gather, Input, Play, Prompt, Response, Say, SpeechTimeout};
 use tracing::{info, warn};
 
-use super::clips;
 use super::desk::Ring;
 use super::gate::Gate;
 use super::voice::twiml;
 use super::webhook::Webhook;
+use super::{callbacks, clips};
 
 const GATHER: &str = "/twilio/gather";
 
@@ -64,6 +64,9 @@ pub(super) async fn gather(
 ) -> HttpResponse {
     let party = |name| hook.get(name).filter(|party| !party.is_empty()).map(Cow::into_owned);
     let ring = Ring { call_sid: hook.call_sid.clone(), from_opt: party("From"), to_opt: party("To") };
+    if callbacks::is_over(&hook) {
+        return twiml(Response::new()); // nobody is left to hear an answer
+    }
     let settings = desk.settings(&ring);
     let query = form::parse(request.query_string().as_bytes());
     let number = |name| query.get(name).map(|number| number.parse().unwrap_or(0));

@@ -155,10 +155,11 @@ impl Playout {
         duration(self.sent - self.position(now))
     }
 
-    /// Audio that nothing proves to have been played: for a carrier that may have been gone for a while. Of one that
-    /// echoes no marks, what waits in its queue.
-    pub fn unproven(&self, now: Duration) -> Duration {
-        if self.echoes { duration(self.sent - self.echoed_up_to) } else { self.lead(now) }
+    /// The end of a carrier's socket: what was heard, and how much was sent beyond that. Of a carrier that may have been
+    /// gone for a while (`doubtful`) only an echo proves anything, if it echoes at all.
+    pub fn ended(&self, now: Duration, doubtful: bool) -> (Option<Heard>, Duration) {
+        let position = if doubtful && self.echoes { self.echoed_up_to } else { self.position(now) };
+        (self.heard_at(position), duration(self.sent - position))
     }
 
     /// Audio sent since the last mark was made.
@@ -209,7 +210,10 @@ impl Playout {
 
     /// What the caller will have heard when the playback is stopped at `now`; nothing when no part has begun to play.
     pub fn heard(&self, now: Duration) -> Option<Heard> {
-        let position = self.stopped(now);
+        self.heard_at(self.stopped(now))
+    }
+
+    fn heard_at(&self, position: u64) -> Option<Heard> {
         let segment = self.parts.iter().rev().find(|segment| segment.start < position)?;
         Some(Heard { part: segment.part, samples: position.min(segment.end) - segment.start })
     }

@@ -195,7 +195,14 @@ impl Conversation {
 
     /// Whether the question was asked before: then it takes no turn.
     pub fn repeated(&self, question: &Question, token_opt: Option<&str>, at_ms: u64) -> Option<Repeated> {
-        let exchange = self.recent.iter().find(|exchange| exchange.is(question, token_opt, at_ms))?;
+        // A call that is beginning begins once, whichever of its webhooks the carrier repeats meanwhile.
+        let is_beginning = |exchange: &&Exchange| {
+            exchange.question == Question::Began
+                && *question == Question::Began
+                && exchange.answer_opt.is_none()
+        };
+        let same = self.recent.iter().find(|exchange| exchange.is(question, token_opt, at_ms));
+        let exchange = same.or_else(|| self.recent.back().filter(is_beginning))?;
         Some(exchange.answer_opt.clone().map_or(Repeated::Pending, Repeated::Answered))
     }
 
@@ -339,6 +346,10 @@ impl Conversation {
             None => self.listen(&settings.greeting, at_ms),
             Some(turn) if turn.who == Speaker::Agent && turn.complete && turn.heard == Share::All => {
                 self.listen("", at_ms)
+            }
+            // What he said was lost with the engine that heard it.
+            Some(turn) if turn.who == Speaker::Caller && turn.text.is_empty() => {
+                self.listen(&settings.pardon, at_ms)
             }
             Some(_) => self.think(true, at_ms),
         }

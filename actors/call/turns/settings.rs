@@ -22,6 +22,8 @@ pub struct TurnSettings {
     pub greeting: String,
     /// Said to a caller who says nothing.
     pub reprompt: String,
+    /// Said to a caller whose last words another engine has lost.
+    pub pardon: String,
     /// Said while the answer is still being made.
     pub filler: String,
     /// Said when an answer failed and another one is being made.
@@ -51,6 +53,7 @@ impl Default for TurnSettings {
             gather_timeout_s: 5,
             greeting: "Hello, how can I help you?".to_owned(),
             reprompt: "Are you still there?".to_owned(),
+            pardon: "I am sorry, the line was interrupted for a moment. Could you say that again?".to_owned(),
             filler: "One moment, please.".to_owned(),
             apology: "I am sorry, I lost my train of thought. One moment, please.".to_owned(),
             handing_over: "I am sorry, something is wrong on our side. I am connecting you to a colleague."

@@ -9,13 +9,15 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::ledger::Speaker;
-use crate::ports::{CallId, ChatPiece, ChatRequest, ChatStop, ModelError};
-use crate::testing::{MemoryCallStore, NoProbes, test_agent};
+use crate::ports::{CallId, ChatPiece, ChatRequest, ChatStop, ChatUsage, ModelError};
+use crate::testing::{FlatPrice, MemoryCallStore, NoPrices, NoProbes, test_agent};
 
 /// How the model takes one question.
 #[derive(Clone, Debug)]
 enum Plan {
     Says(&'static str),
+    /// For so many tokens.
+    SaysFor(&'static str, u64),
     SaysAfter(Duration, &'static str),
     SaysHalfAndFails(&'static str, ModelError),
     SaysNothing,
@@ -41,12 +43,21 @@ fn text(text: &str) -> ChatPiece {
 }
 
 impl ChatModel for ScriptedModel {
+    fn name(&self) -> &'static str {
+        "scripted"
+    }
+
     fn answer(&self, request: ChatRequest) -> LocalBoxStream<'static, Result<ChatPiece, ModelError>> {
         self.asked.lock().unwrap().push(request);
         let plan = self.plan.lock().unwrap().pop_front().unwrap_or(Says("Yes."));
         let says = |words| stream::iter([text(words), DONE]).map(Ok);
         match plan {
             Says(words) => says(words).boxed_local(),
+            SaysFor(words, output_tokens) => {
+                let usage = Some(ChatUsage { output_tokens, ..ChatUsage::default() });
+                let done = ChatPiece::Done { stop: ChatStop::Complete, usage };
+                stream::iter([text(words), done]).map(Ok).boxed_local()
+            }
             SaysAfter(delay, words) => {
                 stream::once(tokio::time::sleep(delay)).flat_map(move |()| says(words)).boxed_local()
             }
@@ -122,6 +133,7 @@ struct World {
 }
 
 const CALL_MAX: Duration = Duration::from_hours(1);
+const CAP: Option<NonZeroU64> = NonZeroU64::new(1_000);
 
 fn conversation() -> Conversation {
     Conversation::new(CallId(uuid::Uuid::from_u128(7)), jiff::Timestamp::UNIX_EPOCH)
@@ -177,6 +189,22 @@ impl World {
         setup.ladder = Ladder::new(Mode::Traditional, &Ladder::usual_order(false), &configured);
         setup.failed = failed.to_vec();
         setup.goes_back_up = true;
+        self.call = spawn(setup, &self.house);
+        self
+    }
+
+    /// The same call, which may cost a thousand tokens of `model`, fell from mode `realtime`, and has cost this before.
+    fn capped(mut self, model: &'static str, spent: Spent) -> Self {
+        let (settings, house) = (&self.settings, &self.house);
+        let mut setup =
+            setup(conversation(), &self.model, &self.store, settings, None, house, &self.fallback);
+        let configured = [Mode::Traditional, Mode::Realtime];
+        setup.ladder = Ladder::new(Mode::Traditional, &Ladder::usual_order(false), &configured);
+        setup.failed = vec![Mode::Realtime];
+        setup.goes_back_up = true;
+        setup.cost_max_opt = CAP;
+        setup.spent = spent;
+        setup.prices = Arc::new(FlatPrice(model));
         self.call = spawn(setup, &self.house);
         self
     }
@@ -262,6 +290,9 @@ fn setup(
         now: conversation.started_at,
         conversation,
         call_max: CALL_MAX,
+        cost_max_opt: None,
+        spent: Spent::default(),
+        prices: Arc::new(NoPrices),
         agent: Arc::new(test_agent()),
         settings: Arc::new(settings.clone()),
         model: Arc::clone(model) as Arc<dyn ChatModel>,
@@ -676,6 +707,46 @@ async fn a_call_has_its_length_on_whatever_node_it_began() {
     let report = world.report().await;
     assert_eq!(report.end, EndReason::LengthLimit);
     assert!(report.length > CALL_MAX);
+}
+
+#[actix_rt::test]
+async fn a_call_that_has_reached_its_cost_says_goodbye_at_the_next_answer() {
+    let plan = [SaysFor("From seven.", 999), SaysFor("Until ten.", 1), Says("Too much.")];
+    let mut world = World::new(plan).capped("scripted", Spent::default());
+    world.say("When?").await;
+    assert_eq!(world.say("Until when?").await.0, listen("Until ten."), "not in mid-answer");
+    assert_eq!(world.say("Thank you.").await.0, Answer::HangUp { say: Utterance::of("Goodbye.") });
+    let report = world.report().await;
+    assert_eq!((&report.end, report.spent.total_opt()), (&EndReason::CostLimit, Some(1_000)));
+    assert_eq!(world.asked().len(), 2);
+    let state = CallState::Ended { reason: "cost_limit".to_owned(), by_us: true };
+    assert_eq!(world.store.get("CA1").unwrap().state, state);
+}
+
+#[actix_rt::test]
+async fn a_call_that_came_here_for_its_cost_may_cost_as_much_again_and_never_goes_back_up() {
+    let mut spent = Spent::default();
+    spent.note(Some(1_200));
+    spent.allow_again();
+    let plan = [SaysFor("From seven.", 700), SaysFor("Until ten.", 300)];
+    let mut world = World::new(plan).capped("scripted", spent);
+    world.say("When?").await;
+    tokio::time::sleep(STAYS_DOWN).await;
+    assert_eq!(world.say("Until when?").await.0, listen("Until ten."));
+    assert_eq!(world.say("Thank you.").await.0, Answer::HangUp { say: Utterance::of("Goodbye.") });
+    let report = world.report().await;
+    assert_eq!((&report.end, report.spent.microusd), (&EndReason::CostLimit, 2_200));
+    assert_eq!(world.store.get("CA1").unwrap().spent, report.spent);
+}
+
+#[actix_rt::test]
+async fn an_answer_without_a_price_is_counted_and_ends_no_call() {
+    let mut world = World::new([SaysFor("From seven.", 5_000)]).capped("another", Spent::default());
+    world.say("When?").await;
+    assert_eq!(world.say("Until when?").await.0, listen("Yes."));
+    world.call.do_send(CallerGone);
+    let spent = world.report().await.spent;
+    assert_eq!((spent.microusd, spent.unpriced, spent.total_opt()), (0, 1, None));
 }
 
 #[actix_rt::test]

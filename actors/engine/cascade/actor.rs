@@ -252,10 +252,11 @@ impl Handler<EngineCommand> for CascadeSession {
 
     fn handle(&mut self, command: EngineCommand, ctx: &mut Self::Context) {
         match command {
-            EngineCommand::Look => return, // no socket is open that could be silent
+            EngineCommand::Look | EngineCommand::Probe => return, // no socket is open that could be silent
             EngineCommand::Interrupted { heard } => self.session.interrupted(heard, &mut self.effects),
             EngineCommand::Prompt(instructions) => self.session.prompt(instructions),
             EngineCommand::TakeOver(_) => {} // of its sessions none ever ends, so none is renewed
+            EngineCommand::GiveUp { detail } => self.session.give_up_waiting(&detail, &mut self.effects),
             EngineCommand::Finish => self.session.finish(&mut self.effects),
         }
         self.proceed(ctx);

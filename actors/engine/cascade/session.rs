@@ -490,6 +490,15 @@ impl Session {
 
     // ------------------------------------------------------------ failing
 
+    /// The call waits no longer.
+    pub fn give_up_waiting(&mut self, detail: &str, effects: &mut Vec<Effect>) {
+        if !self.over {
+            self.finish(effects);
+            let (kind, detail) = (FailureKind::Stalled, detail.to_owned());
+            effects.push(Effect::Tell(EngineFact::Failed(EngineFailure { kind, retry: true, detail })));
+        }
+    }
+
     /// Fails the session, once. `fresh` says that the step had worked until now. Otherwise a second try has failed too,
     /// or is not worth it: then neither is another engine of this kind.
     fn fail(&mut self, step: &str, trouble: &Trouble, fresh: bool, effects: &mut Vec<Effect>) {

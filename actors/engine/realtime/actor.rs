@@ -15,9 +15,11 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Recipient, StreamHandler, WrapFuture,
 };
 use bytestring::ByteString;
+use tandem_media::frame::FRAME_MS;
 use tandem_wire::audio;
 use tandem_wire::openai::client;
 use tandem_wire::openai::server::{AudioDelta, ServerEvent};
+use tandem_wire::openai::session::SessionConfig;
 use tandem_wire::openai::{ClientEvent, Dialect};
 use tokio::time::Instant;
 
@@ -43,6 +45,12 @@ const QUIET_BEFORE_PING: Duration = Duration::from_secs(1);
 /// Nothing came for so long, ping or not: nobody is there.
 const QUIET_MAX: Duration = Duration::from_secs(5);
 
+/// A provider answers settings within a round trip and some milliseconds.
+const PROBE_MAX: Duration = Duration::from_secs(2);
+
+/// What the caller has said to a provider before it is asked: half a second of loud frames, with pauses between them.
+const SPOKEN_BEFORE_PROBE: Duration = Duration::from_secs(2);
+
 /// How long after a clean close we wait for the provider's. Then the socket is dropped.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -60,7 +68,11 @@ pub struct RealtimeSession {
     last_inbound: Instant,
     /// Something came since the last look: then nobody need ask what time it was.
     heard: bool,
+    /// Frames forwarded when it came: those since may have fallen on deaf ears.
+    forwarded_when_heard: u64,
     trust: Trust,
+    /// When it was asked to prove that it listens, until anything comes.
+    probed_at: Option<Instant>,
     /// The call was told; the books are closed and the socket is only drained.
     ended: bool,
     effects: Vec<Effect>,
@@ -105,7 +117,9 @@ impl RealtimeSession {
             account: EngineAccount::default(),
             last_inbound: Instant::now(),
             heard: false,
+            forwarded_when_heard: 0,
             trust: Trust::Given,
+            probed_at: None,
             ended: false,
             effects: Vec::new(),
             scratch: Vec::new(),
@@ -136,10 +150,10 @@ impl RealtimeSession {
     /// Sends what waits, once the session's format is agreed. Until then, and while the socket is blocked, it stays in
     /// the lane, and nothing is lost; the caller's next frame looks after it.
     fn forward(&mut self, ctx: &mut Context<Self>) {
-        if !self.session.is_ready() {
-            return;
-        }
-        while self.writer.as_ref().is_some_and(|writer| writer.has_room(APPEND_BYTES_MAX)) {
+        // A flush may end the session: what still waits then is its successor's.
+        while self.session.is_ready()
+            && self.writer.as_ref().is_some_and(|writer| writer.has_room(APPEND_BYTES_MAX))
+        {
             let frames = self.audio.gather(&mut self.scratch, FRAMES_PER_APPEND);
             if frames == 0 {
                 break;
@@ -251,9 +265,14 @@ impl RealtimeSession {
 
     fn look(&mut self, ctx: &mut Context<Self>) {
         let Some(writer) = self.writer.as_ref().filter(|_| !self.ended) else { return };
+        if self.probed_at.is_some_and(|at| at.elapsed() >= PROBE_MAX) {
+            let detail = "provider answers nothing any more".to_owned();
+            return self.fail(FailureKind::Stalled, true, detail, ctx);
+        }
         if std::mem::take(&mut self.heard) {
             self.last_inbound = Instant::now();
-            if std::mem::replace(&mut self.trust, Trust::Given) == Trust::Doubted {
+            let doubted = std::mem::replace(&mut self.trust, Trust::Given) == Trust::Doubted;
+            if doubted && self.probed_at.is_none() {
                 self.tell(EngineFact::Trusted);
             }
         }
@@ -264,7 +283,9 @@ impl RealtimeSession {
         match self.trust {
             Trust::Asked => {
                 self.trust = Trust::Doubted;
-                self.tell(EngineFact::Doubted { silent_for });
+                let frames = self.account.frames_forwarded - self.forwarded_when_heard;
+                let silent_for = Duration::from_millis(u64::from(FRAME_MS) * frames);
+                self.tell(EngineFact::Doubted { silent_for, caller_spoke: false });
             }
             Trust::Given if silent_for >= QUIET_BEFORE_PING => {
                 self.trust = Trust::Asked;
@@ -274,6 +295,17 @@ impl RealtimeSession {
             }
             Trust::Given | Trust::Doubted => {}
         }
+    }
+
+    /// Asks for something that every provider answers and that changes nothing: settings without a setting.
+    fn probe(&mut self, ctx: &mut Context<Self>) {
+        if !self.session.is_ready() || self.probed_at.is_some() {
+            return;
+        }
+        self.probed_at = Some(Instant::now());
+        self.tell(EngineFact::Doubted { silent_for: SPOKEN_BEFORE_PROBE, caller_spoke: true });
+        let nothing = Box::<SessionConfig>::default();
+        self.say(&ClientEvent::SessionUpdate { session: nothing }, Some("probe"), ctx);
     }
 
     fn fail(&mut self, kind: FailureKind, retry: bool, detail: String, ctx: &mut Context<Self>) {
@@ -329,11 +361,17 @@ impl Actor for RealtimeSession {
 impl StreamHandler<SocketItem> for RealtimeSession {
     fn handle(&mut self, item: SocketItem, ctx: &mut Self::Context) {
         self.heard = true;
+        self.forwarded_when_heard = self.account.frames_forwarded;
         if self.ended {
             return;
         }
         match item {
-            SocketItem::Text(text) => self.on_text(&text, ctx),
+            SocketItem::Text(text) => {
+                if self.probed_at.take().is_some() {
+                    self.tell(EngineFact::Trusted);
+                }
+                self.on_text(&text, ctx);
+            }
             SocketItem::Binary(_) => self.account.unparsable += 1,
             SocketItem::Pong => {}
             SocketItem::Closed { code } => {
@@ -380,6 +418,8 @@ impl Handler<EngineCommand> for RealtimeSession {
                 self.carry_out(ctx);
                 return self.forward(ctx);
             }
+            EngineCommand::Probe => self.probe(ctx),
+            EngineCommand::GiveUp { detail } => return self.fail(FailureKind::Stalled, true, detail, ctx),
             EngineCommand::Finish => return self.end(ctx),
         }
         self.carry_out(ctx);

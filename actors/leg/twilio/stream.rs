@@ -22,6 +22,7 @@ use tandem_wire::twilio::outbound;
 use tokio::time::Instant;
 
 use super::intake::Intake;
+use super::loudness::Loudness;
 use crate::kit::alarm::{Alarm, AlarmRang, alarm};
 use crate::kit::lane::{LaneReader, LaneReady, LaneWriter};
 use crate::kit::writer::{Urgency, WriteError, Writer};
@@ -72,6 +73,7 @@ pub struct TwilioStream {
     pump: Alarm,
     playout: Playout,
     intake: Intake,
+    loudness: Loudness,
     /// Audio of earlier generations is thrown away.
     generation: Generation,
     last_part: Option<Part>,
@@ -118,6 +120,7 @@ impl TwilioStream {
             pump,
             playout: Playout::default(),
             intake: Intake::new(Duration::ZERO),
+            loudness: Loudness::default(),
             generation,
             last_part: None,
             ends: VecDeque::new(),
@@ -186,6 +189,7 @@ impl TwilioStream {
             }
             self.fill_gap(media.timestamp_ms, frame.len(), now);
             self.account.frames_in += 1;
+            self.listen(&frame);
             self.offer(frame);
         } else {
             self.on_long_media(media, samples, now);
@@ -202,7 +206,14 @@ impl TwilioStream {
         self.fill_gap(media.timestamp_ms, samples, now);
         for frame in G711Frame::split(&audio[..samples]) {
             self.account.frames_in += 1;
+            self.listen(&frame);
             self.offer(frame);
+        }
+    }
+
+    fn listen(&mut self, frame: &G711Frame) {
+        if self.loudness.hear(frame.as_slice()) {
+            self.tell(LegFact::CallerLoud);
         }
     }
 
@@ -389,12 +400,10 @@ impl TwilioStream {
         };
         let now = self.now();
         // A socket that nobody was behind may have been deaf for a while; one that was lost was read until then.
-        let unheard = match &end {
-            LegEnd::HalfOpen | LegEnd::HungUp => self.playout.unproven(now),
-            LegEnd::Stopped | LegEnd::Closed { .. } | LegEnd::Lost(_) => self.playout.lead(now),
-        };
+        let doubtful = matches!(end, LegEnd::HalfOpen | LegEnd::HungUp);
+        let (heard, unheard) = self.playout.ended(now, doubtful);
         let unheard_ms = u64::try_from(unheard.as_millis()).unwrap_or(u64::MAX);
-        self.tell(LegFact::Ended { end, unheard_ms, account: self.account });
+        self.tell(LegFact::Ended { end, heard, unheard_ms, account: self.account });
         if linger {
             ctx.run_later(LINGER, |_, ctx| ctx.stop());
         } else {

@@ -103,6 +103,13 @@ async fn what_the_carrier_gathered_is_asked_about() {
 }
 
 #[actix_rt::test]
+async fn nobody_is_asked_for_an_answer_to_a_caller_who_is_gone() {
+    let (asked, document) = ask(Ok(listen("Hello.")), post("", "CallSid=CA1&CallStatus=completed")).await;
+    assert_eq!(asked, None);
+    assert!(document.ends_with("<Response/>"), "{document}");
+}
+
+#[actix_rt::test]
 async fn parties_and_the_carriers_token_are_handed_on_also_by_get() {
     let request = TestRequest::get()
         .uri(&format!("{GATHER}?collect=2&CallSid=CA1&From=%2B12065550188&To=%2B14155550142"))

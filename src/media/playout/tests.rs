@@ -38,13 +38,15 @@ fn a_mark_is_proof_against_a_carrier_that_started_late() {
 fn of_a_carrier_that_may_have_been_gone_only_an_echo_proves_what_was_played() {
     let mut playout = Playout::default();
     playout.sent(Part(1), 1_600, ms(0));
-    assert_eq!(playout.unproven(ms(50)), ms(150), "it may be one that echoes none");
+    let heard = |ms: u64| Some(Heard { part: Part(1), samples: ms * PER_MS });
+    assert_eq!(playout.ended(ms(50), true), (heard(50), ms(150)), "it may be one that echoes none");
     let (generation, first) = playout.mark();
     playout.sent(Part(1), 8_000, ms(0));
     playout.echoed(generation, first, ms(200));
-    assert_eq!((playout.unproven(ms(900)), playout.lead(ms(900))), (ms(1_000), ms(300)));
+    assert_eq!(playout.ended(ms(900), true), (heard(200), ms(1_000)));
+    assert_eq!(playout.ended(ms(900), false), (heard(900), ms(300)));
     playout.clear(ms(900));
-    assert_eq!(playout.unproven(ms(900)), ms(0), "what was thrown away is not owed");
+    assert_eq!(playout.ended(ms(900), true), (None, ms(0)), "what was thrown away is not owed");
 }
 
 /// One second of audio with a mark every 200 ms; the first is echoed when it is due, the second so much later.

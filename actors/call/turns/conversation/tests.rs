@@ -356,6 +356,16 @@ fn a_conversation_that_another_mode_began_is_gone_on_with() {
 }
 
 #[test]
+fn words_that_were_lost_with_an_engine_are_asked_for_once_more() {
+    let mut ledger = Ledger::default();
+    ledger.caller_began("u1", 5);
+    let mut talk = Talk::of(ledger);
+    assert_eq!(talk.ask(Question::Began), listen(&talk.settings.pardon.clone()));
+    talk.say("When is breakfast?");
+    assert_eq!(talk.think("At seven."), listen("At seven."));
+}
+
+#[test]
 fn a_call_that_nobody_has_heard_of_is_opened_whatever_the_carrier_asks() {
     for question in [Question::Began, Question::Silence, Question::Collect { number: 3 }] {
         assert_eq!(Talk::new().ask(question), listen("Hello, how can I help you?"));

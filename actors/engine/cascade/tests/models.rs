@@ -133,6 +133,10 @@ impl Transcriber for Desk {
 }
 
 impl ChatModel for Desk {
+    fn name(&self) -> &'static str {
+        "scripted"
+    }
+
     fn answer(&self, request: ChatRequest) -> LocalBoxStream<'static, Result<ChatPiece, ModelError>> {
         self.questions.lock().unwrap().push(request);
         let steps = self.run(self.plan(1).unwrap_or_else(|| vec![Words("Very well.")]));

@@ -46,6 +46,7 @@ pub(crate) fn agent() -> Agent {
         reasoning_effort: None,
         output_tokens_max: Some(300),
         farewell: String::new(),
+        too_costly: String::new(),
     }
 }
 

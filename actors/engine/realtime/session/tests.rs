@@ -31,6 +31,7 @@ fn agent(interrupt_response: bool) -> Agent {
         reasoning_effort: None,
         output_tokens_max: None,
         farewell: String::new(),
+        too_costly: String::new(),
     }
 }
 
