@@ -194,6 +194,9 @@ pub trait CallStore: Send + Sync {
 
     /// The record of the call that the carrier names so, if it was ever kept.
     fn find(&self, call_sid: &str) -> LocalBoxFuture<'static, Option<CallRecord>>;
+
+    /// The carrier says that this call is over: from now on it is found as ended for good, whatever else is kept of it.
+    fn over(&self, call_sid: &str);
 }
 
 /// What models cost. One per process, shared by all threads.

@@ -44,6 +44,6 @@ pub enum CallState {
     Live,
     /// Its actor has gone, and has said what is to come next.
     HandedOver { to: Rung },
-    /// It is over. Who is still on the line although we did not end it wants to go on.
-    Ended { reason: String, by_us: bool },
+    /// It is over: `for_good` when we ended it, or the carrier says so. Otherwise who is still on the line wants to go on.
+    Ended { reason: String, for_good: bool },
 }

@@ -168,6 +168,11 @@ impl Switchboard {
         self.find(|live| live.call_sid.as_deref() == Some(call_sid))
     }
 
+    /// Calls that talk. One that has had its last word takes nobody's seat.
+    fn talking(&self) -> usize {
+        self.live.values().filter(|live| !live.reported).count()
+    }
+
     fn tell_when_drained(&mut self) {
         if self.draining && self.live.is_empty() {
             for waiting in self.drained.drain(..) {
@@ -217,7 +222,7 @@ impl Handler<Admit> for Switchboard {
         if self.draining {
             return Err(Refusal::Draining);
         }
-        if self.live.len() + self.admitted.len() >= self.calls_max {
+        if self.talking() + self.admitted.len() >= self.calls_max {
             return Err(Refusal::Full(self.calls_max));
         }
         self.seats_given += 1;
@@ -291,7 +296,7 @@ impl Handler<Census> for Switchboard {
 
     fn handle(&mut self, _: Census, _: &mut Self::Context) -> CensusTaken {
         CensusTaken {
-            live: self.live.len(),
+            live: self.talking(),
             calls_max: self.calls_max,
             draining: self.draining,
             crashed: self.crashed,

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, ready};
+use tandem_actors::call::decide::EndReason;
 use tandem_actors::ports::CallStore;
 use tandem_actors::record::{CallRecord, CallState};
 
@@ -22,9 +23,33 @@ pub(crate) struct MemoryCalls {
 
 #[derive(Default)]
 struct Kept {
-    records: HashMap<String, CallRecord>,
+    records: HashMap<String, Entry>,
     /// Call SIDs in the order in which they were first kept.
     order: VecDeque<String>,
+}
+
+struct Entry {
+    record: CallRecord,
+    /// The carrier has said so.
+    over: bool,
+}
+
+impl Entry {
+    fn is_live(&self) -> bool {
+        !self.over && self.record.state == CallState::Live
+    }
+
+    fn record(&self) -> CallRecord {
+        let mut record = self.record.clone();
+        if self.over {
+            let reason = match &self.record.state {
+                CallState::Ended { reason, .. } => reason.clone(),
+                CallState::Live | CallState::HandedOver { .. } => EndReason::CallerHungUp.name().to_owned(),
+            };
+            record.state = CallState::Ended { reason, for_good: true };
+        }
+        record
+    }
 }
 
 impl MemoryCalls {
@@ -42,7 +67,9 @@ impl CallStore for MemoryCalls {
     fn keep(&self, record: CallRecord) {
         let mut kept = self.kept();
         let call_sid = record.call_sid.clone();
-        if kept.records.insert(call_sid.clone(), record).is_some() {
+        let known = kept.records.get(&call_sid);
+        let over = known.is_some_and(|entry| entry.over && entry.record.id == record.id);
+        if kept.records.insert(call_sid.clone(), Entry { record, over }).is_some() {
             return;
         }
         kept.order.push_back(call_sid);
@@ -50,9 +77,7 @@ impl CallStore for MemoryCalls {
             return;
         }
         // The oldest that is over; a call may be older than thousands that came and went.
-        let is_over = |kept: &Kept, sid: &String| {
-            kept.records.get(sid).is_none_or(|record| !matches!(record.state, CallState::Live))
-        };
+        let is_over = |kept: &Kept, sid: &String| kept.records.get(sid).is_none_or(|entry| !entry.is_live());
         let at = (0..kept.order.len()).find(|at| is_over(&kept, &kept.order[*at])).unwrap_or_default();
         if let Some(forgotten) = kept.order.remove(at) {
             kept.records.remove(&forgotten);
@@ -60,13 +85,20 @@ impl CallStore for MemoryCalls {
     }
 
     fn find(&self, call_sid: &str) -> LocalBoxFuture<'static, Option<CallRecord>> {
-        ready(self.kept().records.get(call_sid).cloned()).boxed_local()
+        ready(self.kept().records.get(call_sid).map(Entry::record)).boxed_local()
+    }
+
+    fn over(&self, call_sid: &str) {
+        if let Some(entry) = self.kept().records.get_mut(call_sid) {
+            entry.over = true;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use tandem_actors::call::cost::Spent;
+    use tandem_actors::fallback::ladder::Rung;
     use tandem_actors::ledger::Ledger;
     use tandem_actors::mode::Mode;
     use tandem_actors::ports::CallId;
@@ -95,7 +127,7 @@ mod tests {
     #[test]
     fn the_newest_state_is_found_and_only_calls_that_are_over_are_forgotten() {
         let calls = MemoryCalls::new(1);
-        let over = || CallState::Ended { reason: "caller_hung_up".to_owned(), by_us: false };
+        let over = || CallState::Ended { reason: "caller_hung_up".to_owned(), for_good: false };
         calls.keep(record(0, CallState::Live));
         for n in 1..10_000 {
             calls.keep(record(n, CallState::Live));
@@ -106,5 +138,20 @@ mod tests {
         assert_eq!(find(9_999).map(|record| record.state), Some(over()));
         assert_eq!(find(1), None);
         assert!(calls.kept().records.len() <= 1 + OVER_MAX);
+    }
+
+    #[test]
+    fn a_call_that_the_carrier_says_is_over_stays_so_until_another_has_its_name() {
+        let calls = MemoryCalls::new(1);
+        let state =
+            || calls.find("CA1").now_or_never().expect("memory does not wait").map(|record| record.state);
+        calls.over("CA1"); // never heard of
+        calls.keep(record(1, CallState::Live));
+        calls.over("CA1");
+        calls.keep(record(1, CallState::HandedOver { to: Rung::Mode(Mode::Traditional) }));
+        assert_eq!(state(), Some(CallState::Ended { reason: "caller_hung_up".to_owned(), for_good: true }));
+        let another = CallRecord { call_sid: "CA1".to_owned(), ..record(2, CallState::Live) };
+        calls.keep(another);
+        assert_eq!(state(), Some(CallState::Live));
     }
 }

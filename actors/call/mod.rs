@@ -427,7 +427,9 @@ impl CallActor {
         match &reason {
             EndReason::HandedOver(to) => self.keep(CallState::HandedOver { to: *to }),
             EndReason::StoodDown => {} // the record is the other actor's
-            other => self.keep(CallState::Ended { reason: other.name().to_owned(), by_us: other.is_by_us() }),
+            other => {
+                self.keep(CallState::Ended { reason: other.name().to_owned(), for_good: other.is_by_us() });
+            }
         }
         self.end = Some(reason);
         self.retire_standby();
@@ -732,7 +734,7 @@ impl Handler<FromLeg> for CallActor {
                 self.agent_speaking = true;
                 self.note(What::FirstOnWire { part: part.0 });
             }
-            LegFact::PlayedOut(part) if is_bridge(part) => {}
+            LegFact::PlayedOut(part) if is_bridge(part) || part < self.first_open => {} // or known already
             LegFact::PlayedOut(part) => {
                 self.note(What::PlayedOut { part: part.0 });
                 self.last_activity = Instant::now();

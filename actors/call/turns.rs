@@ -62,9 +62,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// caller's, two time-outs of 5 s and the network; twice that.
 const QUIET_MAX: Duration = Duration::from_mins(5);
 
-/// After its last answer a call still answers repeats: the carrier repeats within the 15 s that it waits in all.
-const LINGER: Duration = Duration::from_secs(15);
-
 /// How often the call looks whether it is still needed.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -152,7 +149,7 @@ pub struct TurnCall {
     began: Instant,
     /// Why the call is to end, from outside.
     ending_opt: Option<EndReason>,
-    /// The switchboard has the report; only repeats are answered.
+    /// The switchboard has the report.
     left: bool,
     last_asked: Instant,
     timeline: Timeline,
@@ -438,7 +435,7 @@ impl TurnCall {
         // Before the answer goes out: then the carrier may ask what is next.
         self.keep_as(match &reason {
             EndReason::HandedOver(to) => CallState::HandedOver { to: *to },
-            other => CallState::Ended { reason: other.name().to_owned(), by_us: other.is_by_us() },
+            other => CallState::Ended { reason: other.name().to_owned(), for_good: other.is_by_us() },
         });
         let conversation = &self.setup.conversation;
         self.setup.switchboard.do_send(CallEnded(Arc::new(CallReport {
@@ -459,9 +456,7 @@ impl TurnCall {
             engine_failures: self.engine_failures,
             spent: self.setup.spent,
         })));
-        if self.ending_opt.is_some() {
-            ctx.stop(); // nobody waits for repeats when the house closes
-        }
+        ctx.stop(); // whoever repeats the last question is answered from the record
     }
 
     /// Who goes back up begins afresh; who falls on takes this mode's failure along.
@@ -477,12 +472,8 @@ impl TurnCall {
     fn look(&mut self, ctx: &mut Context<Self>) {
         let asked = self.setup.fallback.send(OpenBreakers).timeout(LOOK_EVERY).into_actor(self);
         ctx.spawn(asked.map(|open, call, _| call.breakers_open = open.unwrap_or_default()));
-        let quiet = self.last_asked.elapsed();
-        if self.left && quiet >= LINGER {
-            ctx.stop();
-        } else if self.waiting.is_empty() && quiet >= QUIET_MAX {
+        if self.waiting.is_empty() && self.last_asked.elapsed() >= QUIET_MAX {
             self.leave(EndReason::CallerHungUp, ctx);
-            ctx.stop();
         }
     }
 
@@ -590,7 +581,6 @@ impl Handler<CallerGone> for TurnCall {
 
     fn handle(&mut self, _: CallerGone, ctx: &mut Self::Context) {
         self.leave(EndReason::CallerHungUp, ctx);
-        ctx.stop();
     }
 }
 
@@ -600,9 +590,6 @@ impl Handler<EndCall> for TurnCall {
     /// The goodbye is said to whoever waits, or to the next who asks: nobody else can be spoken to.
     fn handle(&mut self, _: EndCall, ctx: &mut Self::Context) {
         self.ending_opt = Some(EndReason::Shutdown);
-        if self.left {
-            return ctx.stop();
-        }
         if !self.waiting.is_empty() {
             let mut events = Vec::new();
             let (settings, now_ms) = (Arc::clone(&self.setup.settings), self.now_ms());

@@ -175,7 +175,7 @@ async fn with_nothing_cheaper_left_the_agent_says_goodbye() {
     pass(&universe, &mut carrier, &provider, 1).await;
     let report = universe.report().await;
     assert_eq!((&report.end, report.discrepancies.as_slice()), (&EndReason::CostLimit, [].as_slice()));
-    let state = CallState::Ended { reason: "cost_limit".to_owned(), by_us: true };
+    let state = CallState::Ended { reason: "cost_limit".to_owned(), for_good: true };
     assert_eq!(universe.record(1).state, state);
 }
 

@@ -124,11 +124,10 @@ impl House {
         if beginning.mode.is_media() {
             return self.stream(beginning).await;
         }
-        self.turn(ring, Question::Began, token_opt).await
+        self.turn(ring, Question::Began, token_opt, Some(beginning)).await
     }
 
-    /// Picks the mode of a new call: the path's, or the router's. Its record is kept at once: whoever asks next, even
-    /// another thread, goes by it.
+    /// Picks the mode of a new call: the path's, or the router's.
     async fn route(&self, ring: Ring, mode_opt: Option<Mode>) -> Beginning {
         let from = ring.from_opt.as_deref().map(mask_number);
         let query = RouteQuery {
@@ -151,7 +150,7 @@ impl House {
         };
         let id = self.ids.call_id();
         tracing::info!(call_id = %id, call_sid = ring.call_sid, from, %mode, reason, rule_opt, "call received");
-        let beginning = Beginning {
+        Beginning {
             id,
             call_sid: Some(ring.call_sid),
             from_opt: ring.from_opt,
@@ -164,11 +163,7 @@ impl House {
             ledger: Ledger::default(),
             spent: Spent::default(),
             turns_opt: None,
-        };
-        if let Some(record) = beginning.record(&self.agent.name) {
-            self.store.keep(record);
         }
-        beginning
     }
 
     /// The mode that serves a call when `mode` cannot.
@@ -188,7 +183,7 @@ impl House {
     ) -> Result<Reply, Refusal> {
         match found.call {
             LiveCall::Media(_) => Ok(self.admission(found.id, &ring.call_sid, found.thread)),
-            LiveCall::Turns(_) => self.turn(ring, Question::Began, token_opt).await,
+            LiveCall::Turns(_) => self.turn(ring, Question::Began, token_opt, None).await,
         }
     }
 
@@ -202,9 +197,9 @@ impl House {
         };
         let mut beginning = Beginning::again(record.clone());
         match record.state {
-            CallState::Ended { by_us: true, .. } => return Ok(Reply::HangUp),
+            CallState::Ended { for_good: true, .. } => return Ok(Reply::HangUp),
             // Whoever asks is still on the line, whatever we took for a hang-up.
-            CallState::Ended { by_us: false, .. } => {}
+            CallState::Ended { for_good: false, .. } => {}
             CallState::Live => {
                 if let Some(found) = self.find(FindCall::BySid(ring.call_sid.clone())).await {
                     return self.go_on_with(found, ring, token_opt).await;
@@ -218,7 +213,7 @@ impl House {
         if beginning.mode.is_media() {
             self.stream(beginning).await
         } else {
-            self.turn(ring, Question::Began, token_opt).await
+            self.turn(ring, Question::Began, token_opt, None).await
         }
     }
 
@@ -305,20 +300,23 @@ impl House {
         ring: Ring,
         question: Question,
         token_opt: Option<String>,
+        beginning_opt: Option<Beginning>,
     ) -> Result<Reply, Refusal> {
-        let answer = self.ask_turns(ring, question, token_opt).await?;
+        let answer = self.ask_turns(ring, question, token_opt, beginning_opt).await?;
         Ok(Reply::Turn { answer, manner: Arc::clone(&self.manner) })
     }
 
-    /// Asks the call, wherever it lives; one that is not here is begun, or gone on with from its record.
+    /// Asks the call, wherever it lives; one that is not here is begun as we are told, or gone on with from its record.
     async fn ask_turns(
         &self,
         ring: Ring,
         question: Question,
         token_opt: Option<String>,
+        mut beginning_opt: Option<Beginning>,
     ) -> Result<Answer, Refusal> {
         for _ in 0..2 {
-            let call = match self.turn_call(&ring, &question, token_opt.as_deref()).await? {
+            let beginning_opt = beginning_opt.take();
+            let call = match self.turn_call(&ring, &question, token_opt.as_deref(), beginning_opt).await? {
                 Answering::Call(call) => call,
                 Answering::Known(answer) => return Ok(answer),
             };
@@ -345,18 +343,20 @@ impl House {
         ring: &Ring,
         question: &Question,
         token_opt: Option<&str>,
+        beginning_opt: Option<Beginning>,
     ) -> Result<Answering, Refusal> {
         let found = self.find(FindCall::BySid(ring.call_sid.clone())).await;
         if let Some(FoundCall { call: LiveCall::Turns(call), .. }) = found {
             return Ok(Answering::Call(call));
         }
         let beginning = match self.store.find(&ring.call_sid).await {
-            Some(CallRecord { state: CallState::Ended { by_us: true, .. }, .. }) => {
-                return Ok(Answering::Known(Answer::HangUp { say: Utterance::default() }));
-            }
-            Some(record) => match self.answered_before(&record, question, token_opt) {
-                Some(answer) => return Ok(Answering::Known(answer)),
-                None => Beginning::again(record),
+            _ if let Some(beginning) = beginning_opt => beginning,
+            Some(record) => match (self.answered_before(&record, question, token_opt), &record.state) {
+                (Some(answer), _) => return Ok(Answering::Known(answer)),
+                (None, CallState::Ended { for_good: true, .. }) => {
+                    return Ok(Answering::Known(Answer::HangUp { say: Utterance::default() }));
+                }
+                (None, _) => Beginning::again(record),
             },
             None => self.route(ring.clone(), Some(Mode::Traditional)).await,
         };
@@ -374,14 +374,13 @@ impl House {
         }
     }
 
-    /// A repeat may come when its call is over: then nobody is there to begin anew for.
+    /// A repeat may come when its call has had its last word: then nobody is begun anew for it.
     fn answered_before(
         &self,
         record: &CallRecord,
         question: &Question,
         token_opt: Option<&str>,
     ) -> Option<Answer> {
-        let CallState::Ended { .. } = record.state else { return None };
         let age = self.clock.now().duration_since(record.started_at);
         let at_ms = u64::try_from(age.as_millis()).unwrap_or_default();
         match record.turns_opt.as_ref()?.repeated(question, token_opt, at_ms)? {
@@ -480,7 +479,7 @@ impl House {
         };
         let mut beginning = match record {
             Some(CallRecord {
-                state: CallState::HandedOver { .. } | CallState::Ended { by_us: true, .. },
+                state: CallState::HandedOver { .. } | CallState::Ended { for_good: true, .. },
                 ..
             }) => return Err(NotTaken::Elsewhere),
             Some(record) => Beginning::again(record),
@@ -539,25 +538,6 @@ impl Beginning {
             turns_opt: record.turns_opt,
         }
     }
-
-    fn record(&self, agent: &str) -> Option<CallRecord> {
-        Some(CallRecord {
-            id: self.id,
-            call_sid: self.call_sid.clone()?,
-            agent: agent.to_owned(),
-            from_opt: self.from_opt.clone(),
-            to_opt: self.to_opt.clone(),
-            started_at: self.started_at,
-            routed: self.routed,
-            rule_opt: self.rule_opt.clone(),
-            mode: self.mode,
-            failed: self.failed.clone(),
-            ledger: self.ledger.clone(),
-            spent: self.spent,
-            turns_opt: self.turns_opt.clone(),
-            state: CallState::Live,
-        })
-    }
 }
 
 /// Why a media socket did not become a call's.
@@ -590,6 +570,7 @@ impl Desk for House {
 
     fn over(&self, call_sid: String) -> LocalBoxFuture<'_, ()> {
         async move {
+            self.store.over(&call_sid);
             if let Some(found) = self.find(FindCall::BySid(call_sid)).await {
                 found.call.caller_gone();
             }
@@ -629,6 +610,16 @@ impl TurnDesk for House {
         question: Question,
         token_opt: Option<String>,
     ) -> LocalBoxFuture<'_, Result<Answer, Unanswered>> {
-        async move { self.ask_turns(ring, question, token_opt).await.map_err(|_| Unanswered) }.boxed_local()
+        async move {
+            match self.ask_turns(ring, question, token_opt, None).await {
+                Ok(answer) => Ok(answer),
+                Err(Refusal::Broken) => Err(Unanswered),
+                // Who has been talking is told.
+                Err(Refusal::Full | Refusal::Draining) => {
+                    Ok(Answer::HangUp { say: Utterance::of(&self.manner.sorry) })
+                }
+            }
+        }
+        .boxed_local()
     }
 }

@@ -312,8 +312,10 @@ impl RealtimeSession {
         let mut effects = Vec::new();
         self.session.fail(kind, retry, detail, &mut effects);
         for effect in effects {
-            if let Effect::Tell(fact) = effect {
-                self.tell(fact);
+            match effect {
+                Effect::Tell(fact) => self.tell(fact),
+                Effect::EndOfPart(tag) => self.audio.end_part(tag),
+                Effect::Send(..) => {} // nobody is there to hear it
             }
         }
         self.end(ctx);

@@ -161,6 +161,7 @@ impl Session {
             self.tell_drafts(effects);
             for open in self.open.iter().filter(|open| !open.ended) {
                 let audio_ms = self.ms(open.bytes);
+                effects.push(Effect::EndOfPart(open.tag)); // with what of it is no full frame
                 effects.push(Effect::Tell(EngineFact::AgentBroke { part: open.tag.part, audio_ms }));
             }
             effects.push(Effect::Tell(EngineFact::Failed(EngineFailure { kind, retry, detail })));
