@@ -2,6 +2,8 @@
 //! he had heard: measured at the carrier's ear, on lines good and bad, at moments easy and hard.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "world/sessions.rs"]
+mod sessions;
 mod world;
 
 use std::cell::RefCell;
@@ -18,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
+use sessions::sessions;
 use world::{World, place};
 
 /// What a carrier plays at a time, and so the grain of what can be heard.
@@ -92,7 +95,7 @@ async fn interrupt(line: Line) {
     let witness = Witness::of(&world).await;
     let plans: Vec<_> = MOMENTS.iter().map(|words| plan(&world, &line, words)).collect();
     let calls = join_all(plans.iter().cloned().map(place)).await;
-    let sessions = world.provider.sessions();
+    let sessions = sessions(&world).await;
     for ((words, plan), call) in MOMENTS.iter().zip(&plans).zip(&calls) {
         let report = world.report(call).await;
         assert_eq!((&report.discrepancies[..], &call.warnings[..]), (&[][..], &[][..]));

@@ -3,6 +3,8 @@
 
 #[path = "world/likeness.rs"]
 mod likeness;
+#[path = "world/sessions.rs"]
+mod sessions;
 mod world;
 
 use std::time::Duration;
@@ -13,6 +15,7 @@ use tandem_sim::carrier::{CallRecord, HangUp};
 use tandem_sim::provider::{ProviderOptions, SessionRecord};
 
 use likeness::{ALIKE, likeness};
+use sessions::sessions;
 use world::{QUESTION_MS, World, place};
 
 /// Providers that are slow to answer the upgrade, and one that is slow to open the session behind it.
@@ -34,7 +37,7 @@ async fn call(provider: ProviderOptions, audio: &str) -> (CallRecord, SessionRec
     plan.hang_up = HangUp::At(Duration::from_millis(2_800).max(handshake + Duration::from_millis(400)));
     let call = place(plan).await;
     assert_eq!(world.report(&call).await.discrepancies, []);
-    let session = world.provider.sessions().pop().expect("a session");
+    let session = sessions(&world).await.pop().expect("a session");
     world.close().await;
     assert_eq!((session.appends_before_updated, &session.violations[..]), (0, &[][..]));
     (call, session)

@@ -22,10 +22,10 @@ use tokio::time::{Instant, sleep, timeout};
 pub(crate) const AUTH_TOKEN: &str = "the-tests-sign-with-this";
 
 /// Nothing that is waited for takes so long, however busy the machine is.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How often those are asked that tell nothing by themselves.
-const ASK_EVERY: Duration = Duration::from_millis(5);
+pub(crate) const ASK_EVERY: Duration = Duration::from_millis(5);
 
 /// Panics on threads of switches: the call tree survives those of its actors, so nothing else would tell.
 static PANICS: AtomicUsize = AtomicUsize::new(0);
@@ -48,6 +48,7 @@ impl World {
             ("TANDEM__SERVER__PUBLIC_URL", format!("http://{address}")),
             ("TANDEM__SERVER__WORKERS", "1".to_owned()),
             ("TANDEM__OPENAI__REALTIME_URL", provider.realtime_url()),
+            ("TANDEM__OPENAI__BASE_URL", provider.http_base()),
             ("OPENAI_API_KEY", "simulated".to_owned()),
             ("TWILIO_AUTH_TOKEN", AUTH_TOKEN.to_owned()),
             ("DATABASE_URL", "sqlite::memory:".to_owned()),
@@ -62,16 +63,19 @@ impl World {
         Self { provider, app, ended, unclaimed: Vec::new() }
     }
 
+    /// Where the switch answers this path.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.app.address)
+    }
+
     /// A signed call to this switch, by a caller who is silent for so long and then says so much of a question. What
-    /// the carrier reads aloud takes no time.
+    /// the carrier reads aloud takes no time; it tells when the call is over.
     pub(crate) fn plan(&self, silence_ms: usize, speech_ms: usize) -> CallPlan {
         CallPlan {
+            status_url: Some(self.url("/twilio/status")),
             auth_token: Some(AUTH_TOKEN.to_owned()),
             say_per_character: Duration::ZERO,
-            ..CallPlan::new(
-                format!("http://{}/twilio/voice", self.app.address),
-                silent_then(silence_ms, speech_ms),
-            )
+            ..CallPlan::new(self.url("/twilio/voice"), silent_then(silence_ms, speech_ms))
         }
     }
 
