@@ -11,9 +11,11 @@
 //! | `cost` | what the calls cost the process in the middle |
 //! | `process` | the measured process and `/proc` |
 //! | `report` | the table |
+//! | `webhooks`, `failovers` | two other storms: calls that ring, calls whose engine is lost |
 
 mod carrier;
 mod cost;
+mod failovers;
 mod identity;
 mod process;
 mod provider;
@@ -22,6 +24,7 @@ mod report;
 mod round;
 mod sockets;
 mod stats;
+mod webhooks;
 
 use std::fmt;
 use std::io::{IsTerminal, Write};
@@ -30,6 +33,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
@@ -39,6 +43,10 @@ use round::{Audio, Middle, Plan, Round};
 
 /// Switch and floor in alternation, so that a slow minute of the machine hits both.
 const ROUNDS_WITH_FLOOR: [Middle; 4] = [Middle::Switch, Middle::Relay, Middle::Switch, Middle::Relay];
+
+/// Media calls of `--webhooks` that live at a time: 100 a second, each until its socket has not come for 10 s; and as
+/// many connections that wait for answers.
+const RINGING_MAX: u32 = 2_000;
 
 /// Between lines of progress where they cannot be rewritten.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
@@ -66,6 +74,13 @@ pub(crate) struct StormOptions {
     /// Measure a bare socket-to-socket relay too, in alternation with the switch (two rounds each), and compare.
     #[arg(long)]
     floor: bool,
+    /// Ring instead of talking: 200 webhooks a second for `--seconds`, and how long their answers take.
+    #[arg(long, conflicts_with_all = ["calls", "audio", "floor"])]
+    webhooks: bool,
+    /// Lose the provider instead: so many sessions in mid-sentence, and how long the caller hears nothing.
+    #[arg(long, conflicts_with_all = ["calls", "seconds", "audio", "floor", "webhooks"], value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    failovers: Option<u32>,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -80,32 +95,53 @@ struct Progress {
 /// Plays the storm and prints its report. Must be called outside any async runtime: it brings its own of one thread, so
 /// that the load fits on one core beside the switch's.
 pub(crate) fn run(options: &StormOptions) -> Result<ExitCode> {
+    let mut progress = Progress { terminal: std::io::stderr().is_terminal(), told_at: None };
+    if options.webhooks {
+        process::allow_sockets(RINGING_MAX)?;
+        let cores = Cores::divide()?;
+        let report = play(webhooks::play(options.seconds, &cores, &mut |stage| progress.show(stage)))?;
+        progress.clear();
+        return print(&report, options.json, true);
+    }
+    if let Some(failovers) = options.failovers {
+        let cores = Cores::divide()?;
+        let report = play(failovers::play(failovers, &cores, &mut |stage| progress.show(stage)))?;
+        progress.clear();
+        return print(&report, options.json, report.is_clean());
+    }
     process::allow_sockets(options.calls)?;
     let cores = Cores::divide()?;
+    let rounds = play(play_rounds(options, &cores, &mut progress))?;
+    let report = Report::new(options.calls, options.seconds, options.audio, &cores, rounds);
+    print(&report, options.json, report.clean)
+}
+
+fn play<T>(storm: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let rounds = runtime.block_on(async {
+    runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         tokio::select! {
-            rounds = play_rounds(options, &cores) => rounds,
-            // Dropping the round stops the process in the middle, too.
+            played = storm => played,
+            // Dropping the storm stops the process in the middle, too.
             _ = tokio::signal::ctrl_c() => bail!("interrupted"),
             _ = terminate.recv() => bail!("terminated"),
         }
-    })?;
-    let report = Report::new(options.calls, options.seconds, options.audio, &cores, rounds);
+    })
+}
+
+fn print(report: &(impl Serialize + fmt::Display), json: bool, clean: bool) -> Result<ExitCode> {
     let mut output = std::io::stdout().lock();
-    if options.json {
-        serde_json::to_writer_pretty(&mut output, &report)?;
+    if json {
+        serde_json::to_writer_pretty(&mut output, report)?;
         writeln!(output)?;
     } else {
         write!(output, "{report}")?;
     }
-    Ok(if report.clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn play_rounds(options: &StormOptions, cores: &Cores) -> Result<Vec<Round>> {
+async fn play_rounds(options: &StormOptions, cores: &Cores, progress: &mut Progress) -> Result<Vec<Round>> {
     let middles = if options.floor { &ROUNDS_WITH_FLOOR[..] } else { &ROUNDS_WITH_FLOOR[..1] };
-    let mut progress = Progress { terminal: std::io::stderr().is_terminal(), told_at: None };
     let mut rounds = Vec::new();
     for (index, middle) in middles.iter().copied().enumerate() {
         let plan = Plan { calls: options.calls, seconds: options.seconds, audio: options.audio, middle };
