@@ -19,6 +19,9 @@ use futures_util::Stream;
 /// allocates, a backlog of seconds does not stay allocated.
 const SLOTS_KEPT: usize = 32;
 
+/// What is kept grows by so many items at a time: most often it is cut back before it has reached its bound.
+const KEPT_STEP: usize = 64;
+
 /// What went through a lane, in items. `offered` + `rewound` = `taken` + `refused` + `cleared` + what is still inside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Books {
@@ -121,9 +124,7 @@ impl<T> Lane<T> {
         inner.kept_max = kept_max;
         let surplus = inner.kept.len().saturating_sub(kept_max);
         inner.kept.drain(..surplus);
-        if inner.kept.capacity() > 2 * kept_max.max(SLOTS_KEPT) {
-            inner.kept.shrink_to(kept_max);
-        }
+        inner.kept.shrink_to(kept_max);
     }
 
     /// Puts kept items back in front of the lane, latest first, as long as `wanted` says so. Returns how many. A lane
@@ -286,8 +287,8 @@ impl<T> Inner<T> {
         if self.kept.len() >= self.kept_max {
             self.kept.pop_front();
         } else if self.kept.len() == self.kept.capacity() {
-            // In one step, and no more than is needed: a deque that doubles would take half as much again.
-            self.kept.reserve_exact(self.kept_max - self.kept.len());
+            // A deque that doubles would take half as much again.
+            self.kept.reserve_exact(KEPT_STEP.min(self.kept_max - self.kept.len()));
         }
         self.kept.push_back(item);
     }
