@@ -96,7 +96,8 @@ impl App {
         let agent = Arc::new(agents::agent(config));
         let prices = PriceList::load(Path::new(PRICES_FILE))?;
         tracing::info!(version = prices.version, date = %prices.date, "prices read");
-        let store = Store::open(&config.database.url, Arc::clone(&clock), Arc::clone(&ids)).await?;
+        let store =
+            Store::open(config.database.url.expose_secret(), Arc::clone(&clock), Arc::clone(&ids)).await?;
         let lines = Lines::new(config, &public_roots(), provider_sockets.clone())?;
         let router = router(config, &agent.name, &store, &clock).await?.start();
         let probes = Probes {

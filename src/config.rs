@@ -96,10 +96,10 @@ pub struct Server {
 
 #[derive(Debug, confique::Config)]
 pub struct Database {
-    /// Where settings and the audit log are kept: `sqlite://FILE`, made when it is missing, or `sqlite::memory:`, which is
-    /// gone with the process.
-    #[config(default = "sqlite://tandem.db", env = "DATABASE_URL", deserialize_with = value::name)]
-    pub url: String,
+    /// Where everything is kept that must survive a restart: `postgres://USER:PASSWORD@HOST/DATABASE`, which nodes can
+    /// share; `sqlite://FILE`, made when it is missing; or `sqlite::memory:`, which is gone with the process.
+    #[config(default = "sqlite://tandem.db", env = "DATABASE_URL", deserialize_with = value::secret)]
+    pub url: SecretString,
 }
 
 #[derive(Debug, confique::Config)]

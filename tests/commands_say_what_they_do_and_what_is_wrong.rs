@@ -36,7 +36,7 @@ fn every_command_has_help_with_an_example() {
     };
     let overview = help(&["--help"]);
     assert!(overview.contains("First try: tandem demo"), "{overview}");
-    for command in ["demo", "serve", "sim", "call", "storm"] {
+    for command in ["demo", "serve", "migrate", "sim", "call", "storm"] {
         assert!(overview.contains(&format!("\n  {command} ")), "{command} is not in the overview");
         let help = help(&[command, "--help"]);
         let (_, example) = help.split_once("Example").unwrap_or_else(|| panic!("{command} has no example"));
@@ -88,6 +88,25 @@ fn a_missing_key_points_at_the_demo() {
         let complaint = home.complaint(&["serve"], environment);
         assert!(complaint.contains(missing) && complaint.contains("`tandem demo`"), "{complaint}");
     }
+}
+
+#[test]
+fn a_database_that_is_not_there_is_named_without_its_password() {
+    let home = Home::new();
+    let environment = [
+        ("DATABASE_URL", "postgres://me:secret@127.0.0.1:1/calls"), // a reserved port, where nobody listens
+        ("OPENAI_API_KEY", KEY),
+        ("TWILIO_AUTH_TOKEN", TOKEN),
+        ("TANDEM__SERVER__LISTEN", "127.0.0.1:0"),
+        ("RUST_LOG", "error"),
+    ];
+    for command in [&["serve"][..], &["migrate"]] {
+        let complaint = home.complaint(command, &environment);
+        assert!(complaint.starts_with("tandem: cannot reach database calls at 127.0.0.1:1: "), "{complaint}");
+        assert!(!complaint.contains("secret"), "{complaint}");
+    }
+    let elsewhere = home.complaint(&["migrate"], &[("DATABASE_URL", "mysql://me:secret@host/calls")]);
+    assert!(elsewhere.contains("database.url is none of") && !elsewhere.contains("secret"), "{elsewhere}");
 }
 
 #[test]

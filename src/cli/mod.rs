@@ -2,6 +2,7 @@
 
 mod demo;
 mod ear;
+mod migrate;
 mod place_call;
 mod progress;
 mod serve;
@@ -27,6 +28,7 @@ enum Command {
     Serve(serve::ServeOptions),
     Sim(simulate::SimOptions),
     Call(place_call::CallOptions),
+    Migrate(migrate::MigrateOptions),
     Storm(storm::StormOptions),
     #[command(hide = true)]
     StormRelay(storm::relay::RelayOptions),
@@ -42,6 +44,7 @@ pub fn run(environment: &Environment) -> ExitCode {
         Command::Serve(options) => serve::run(&options, environment),
         Command::Sim(options) => simulate::run(&options, environment),
         Command::Call(options) => place_call::run(&options, environment),
+        Command::Migrate(options) => migrate::run(&options, environment),
         Command::Storm(options) => storm::run(&options),
         Command::StormRelay(options) => storm::relay::run(&options),
     };

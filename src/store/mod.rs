@@ -1,4 +1,4 @@
-//! The store: what must survive a restart, in one SQLite file.
+//! The store: what must survive a restart, in PostgreSQL or in one SQLite file.
 //!
 //! It refuses to know what its documents mean and who asks for them. What the program needs of it are ports: the
 //! router's book ([`RoutingBook`](tandem_actors::router::RoutingBook)) and the audit log
@@ -7,116 +7,144 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `place.rs` | where the database is |
+//! | `database.rs` | connections, transactions, and statements in both dialects |
+//! | `columns.rs` | types that the two dialects write in their own ways |
 //! | `migrations.rs` | how its tables came about |
 //! | `settings.rs` | one document per name; a change and its audit entry are one transaction |
 //! | `audit.rs` | entries, added and read |
 //! | `error.rs` | what can go wrong |
 //!
-//! **Threads.** sqlx gives each SQLite connection a thread of its own and talks to it through channels (read in
-//! `sqlx-sqlite` 0.9, `connection/worker.rs`), so a connection works from any runtime. Its *pool* does not: its upkeep
-//! runs on the runtime that made it, and a connection that is handed back spawns a task on whatever runtime is current,
-//! or panics (`sqlx-core`, `pool/connection.rs`). Our worker threads have a runtime each, and they come and go. So there
-//! is no pool, but two connections behind locks: one writes, since SQLite has one writer anyway and shared write pools
-//! lose writes; one reads, since only operators do.
+//! **Threads.** A connection to PostgreSQL belongs to the runtime that made it, and so does sqlx's pool: its upkeep runs
+//! there, and a connection that is handed back spawns a task on whatever runtime is current, or panics (`sqlx-core`,
+//! `pool/connection.rs`). Our worker threads have a runtime each, and they come and go. So the database has a thread of
+//! its own, and whoever wants something of it sends it there and awaits the answer.
 //!
-//! **Failures.** A connection whose transaction failed, or was abandoned half-way, is closed, which rolls it back, and
-//! the next change opens another. It cannot be kept: SQLite rolls back by itself when the disk is full, sqlx does not
-//! notice, and takes the connection to be inside a transaction for ever (seen in a test).
+//! **Failures.** Work that fails leaves nothing behind, and the next finds a connection that works. Work whose asker has
+//! gone is done to its end.
 
 mod audit;
+mod columns;
+mod database;
 mod error;
 mod migrations;
 mod place;
 mod settings;
 
+use std::rc::Rc;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use tandem_actors::ports::{Clock, Ids};
-use tokio::sync::Mutex;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::LocalSet;
 
+use self::database::{Connection, Database};
 pub use self::error::StoreError;
 use self::place::Place;
 
-/// For the lock of another process, such as a second `tandem` on the same file. Locks are held for milliseconds, and the
-/// router waits 5 s for its book: it should hear why.
-const BUSY_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Work that is under way; more waits with those who ask. Operators and resumed calls ask a few times a second; all of a
+/// full node's 500 calls that resume at once ask 500 times, and each takes a millisecond.
+const WORK_MAX: usize = 64;
 
-/// An open database. Clones share it; the last one closes it.
+/// Whatever takes longer has failed: a server that has gone without a word would be waited for for ever.
+const WORK_TIME_MAX: Duration = Duration::from_secs(30);
+
+type Job = Box<dyn FnOnce(Rc<Database>) -> LocalBoxFuture<'static, ()> + Send>;
+
+/// An open database. Clones share it; when the last one has gone and all work is done, it is closed.
 #[derive(Clone)]
 pub struct Store {
-    options: SqliteConnectOptions,
-    /// Empty while it is in use, and after a failure.
-    writer: Arc<Mutex<Option<SqliteConnection>>>,
-    reader: Arc<Mutex<SqliteConnection>>,
+    jobs: mpsc::UnboundedSender<Job>, // bounded by `permits`
+    permits: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
 }
 
 impl Store {
-    /// Opens `sqlite://<path>`, made when it is missing, or `sqlite::memory:`, which ends with the store, and brings
-    /// its tables up to date.
+    /// Opens `postgres://...`, or `sqlite://<path>`, made when it is missing, or `sqlite::memory:`, which ends with the
+    /// store, and brings its tables up to date.
     pub async fn open(url: &str, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Result<Self, StoreError> {
         let place: Place = url.parse()?;
-        let options = options(&place, &*ids);
-        let failed = |source| StoreError::Open { place: place.to_string(), source };
-        let mut writer = options.connect().await.map_err(failed)?;
-        migrations::run(&mut writer, &place).await?;
-        let reader = options.connect().await.map_err(failed)?;
-        let (writer, reader) = (Arc::new(Mutex::new(Some(writer))), Arc::new(Mutex::new(reader)));
-        Ok(Self { options, writer, reader, clock, ids })
-    }
-
-    /// Works the write-ahead log into the file, which is then a whole copy by itself. For an orderly end; without it the
-    /// next start reads the log.
-    pub async fn settle(&self) -> Result<(), StoreError> {
-        let settled = async {
-            let mut place = self.writer.lock().await;
-            let writer = match place.as_mut() {
-                Some(writer) => writer,
-                None => place.insert(self.options.connect().await?),
+        let (jobs, asked) = mpsc::unbounded_channel();
+        let (opened_tx, opened) = oneshot::channel();
+        let name_of_memory = Arc::clone(&ids);
+        let serve = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(opened_tx.send(Err(StoreError::Thread(error)))),
             };
-            sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(writer).await
+            LocalSet::new().block_on(&runtime, async {
+                let (opened, database_opt) = match Database::open(&place, &*name_of_memory).await {
+                    Ok(database) => (Ok(()), Some(database)),
+                    Err(error) => (Err(error), None),
+                };
+                let is_awaited = opened_tx.send(opened).is_ok();
+                if let Some(database) = database_opt.filter(|_| is_awaited) {
+                    work_off(asked, database).await;
+                }
+            });
         };
-        settled.await.map(drop).map_err(|source| StoreError::Write { what: "the write-ahead log", source })
+        thread::Builder::new().name("database".to_owned()).spawn(serve).map_err(StoreError::Thread)?;
+        opened.await.map_err(|_| StoreError::Thread(std::io::Error::other("it panicked")))??;
+        Ok(Self { jobs, permits: Arc::new(Semaphore::new(WORK_MAX)), clock, ids })
     }
 
-    /// Has `work` write in one transaction: all of it or nothing, one after the other.
-    async fn write<T>(
+    /// Leaves the database in order. Nothing is written after it.
+    pub async fn settle(&self) -> Result<(), StoreError> {
+        let settled = self.ask(async |database| database.settle().await);
+        settled.await.map_err(|source| StoreError::Write { what: "the write-ahead log", source })
+    }
+
+    /// Has `work` write in one transaction: all of it or nothing.
+    async fn write<T: Send + 'static>(
         &self,
-        work: impl AsyncFnOnce(&mut SqliteConnection) -> sqlx::Result<T>,
+        work: impl AsyncFnOnce(&mut Connection<'_>) -> sqlx::Result<T> + Send + 'static,
     ) -> sqlx::Result<T> {
-        let mut place = self.writer.lock().await;
-        let mut writer = match place.take() {
-            Some(writer) => writer,
-            None => self.options.connect().await?,
+        self.ask(async |database| database.write(work).await).await
+    }
+
+    /// Has `work` read.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl AsyncFnOnce(&mut Connection<'_>) -> sqlx::Result<T> + Send + 'static,
+    ) -> sqlx::Result<T> {
+        self.ask(async |database| database.read(work).await).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl AsyncFnOnce(Rc<Database>) -> sqlx::Result<T> + Send + 'static,
+    ) -> sqlx::Result<T> {
+        let gone = |_| sqlx::Error::WorkerCrashed;
+        let permit =
+            Arc::clone(&self.permits).acquire_owned().await.map_err(|_| sqlx::Error::WorkerCrashed)?;
+        let (answer_tx, answer) = oneshot::channel();
+        let job = move |database| {
+            async move {
+                let done = tokio::time::timeout(WORK_TIME_MAX, work(database)).await;
+                drop(permit);
+                answer_tx.send(done.unwrap_or(Err(sqlx::Error::PoolTimedOut))).ok(); // who asked may have gone
+            }
+            .boxed_local()
         };
-        // Takes the write lock at once. A transaction that took it at its first write could find, after its reads, that
-        // another process had written in between, and fail.
-        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut writer).await?;
-        let done = work(&mut writer).await?;
-        sqlx::raw_sql("COMMIT").execute(&mut writer).await?;
-        *place = Some(writer);
-        Ok(done)
+        self.jobs.send(Box::new(job)).map_err(|_| sqlx::Error::WorkerCrashed)?;
+        answer.await.map_err(gone)?
     }
 }
 
-/// `NORMAL` with a write-ahead log: a crash of the process loses nothing; one of the machine may lose the last
-/// changes, and never tears one.
-fn options(place: &Place, ids: &dyn Ids) -> SqliteConnectOptions {
-    let options = SqliteConnectOptions::new().busy_timeout(BUSY_WAIT_MAX);
-    match place {
-        // The usual `:memory:` would be another one for each connection. This one has a name, and lasts as long as one
-        // of them (sqlite.org/src/file/src/memdb.c).
-        Place::Memory => options.filename(format!("/{}", ids.call_id())).vfs("memdb"),
-        Place::File(path) => options
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal),
+/// Each piece of work is a task of its own: a slow one delays no other.
+async fn work_off(mut asked: mpsc::UnboundedReceiver<Job>, database: Database) {
+    let database = Rc::new(database);
+    let mut under_way = tokio::task::JoinSet::new();
+    while let Some(job) = asked.recv().await {
+        under_way.spawn_local(job(Rc::clone(&database)));
+        while under_way.try_join_next().is_some() {}
     }
+    while under_way.join_next().await.is_some() {}
 }
 
 #[cfg(test)]

@@ -3,13 +3,16 @@
 //! It refuses to know what stands in a document. What an operator or a plan changes is written together with its audit
 //! entry, in one transaction: there is no change without an entry, and no entry without a change.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use jiff::Timestamp;
 use serde_json::Value;
-use sqlx::sqlite::SqliteConnection;
 use tandem_actors::router::{BookEntry, BookError, Change, RoutingBook};
 
+use super::columns::Stamp;
+use super::database::{Connection, execute, row};
 use super::error::StoreError;
 use super::{Store, audit};
 use crate::audit::Entry;
@@ -25,12 +28,13 @@ impl Store {
     /// was none.
     pub async fn keep_routing_salt(&self, fresh: &str) -> Result<String, StoreError> {
         let what = "the routing salt";
-        let kept = self.write(async |writer| {
-            if let Some(kept) = get(writer, ROUTING_SALT).await? {
+        let (fresh, at) = (Value::from(fresh).to_string(), self.clock.now());
+        let kept = self.write(async move |connection| {
+            if !add(connection, ROUTING_SALT, &fresh, at).await?
+                && let Some(kept) = get(connection, ROUTING_SALT).await?
+            {
                 return Ok(kept);
             }
-            let fresh = Value::from(fresh).to_string();
-            put(writer, ROUTING_SALT, &fresh, self.clock.now()).await?;
             Ok(fresh)
         });
         let kept = kept.await.map_err(|source| StoreError::Write { what, source })?;
@@ -40,18 +44,19 @@ impl Store {
 
     /// Keeps what stands, and notes the change that made it so, if it was one: both or neither.
     async fn write_book(&self, BookEntry { document, change_opt }: BookEntry) -> sqlx::Result<()> {
-        self.write(async |writer| {
-            // Both are taken while nobody else can write: entries sort as their changes were made.
-            let (id, at) = (self.ids.call_id().0, self.clock.now());
-            put(writer, ROUTING, &document, at).await?;
+        let (clock, ids) = (Arc::clone(&self.clock), Arc::clone(&self.ids));
+        self.write(async move |connection| {
+            put(connection, ROUTING, &document, clock.now()).await?;
             let Some(Change { who, what, before, after, why }) = change_opt else { return Ok(()) };
-            audit::add(writer, Entry { id, at, who, what: what.to_owned(), before, after, why }).await
+            // Taken while nobody else can change the document: entries sort as their changes were made.
+            let (id, at) = (ids.call_id().0, clock.now());
+            audit::add(connection, Entry { id, at, who, what: what.to_owned(), before, after, why }).await
         })
         .await
     }
 
     async fn read_book(&self) -> sqlx::Result<Option<String>> {
-        get(&mut *self.reader.lock().await, ROUTING).await
+        self.read(async |connection| get(connection, ROUTING).await).await
     }
 }
 
@@ -71,15 +76,22 @@ impl RoutingBook for Store {
 
 // --- the table -------------------------------------------------------------------------------------------
 
-async fn get(connection: &mut SqliteConnection, name: &str) -> sqlx::Result<Option<String>> {
-    let select = sqlx::query_scalar("SELECT value FROM settings WHERE name = $1");
-    select.bind(name.to_owned()).fetch_optional(connection).await
+async fn get(connection: &mut Connection<'_>, name: &str) -> sqlx::Result<Option<String>> {
+    let found: Option<(String,)> =
+        row!(connection, "SELECT value FROM settings WHERE name = $1", name.to_owned())?;
+    Ok(found.map(|(value,)| value))
 }
 
-async fn put(writer: &mut SqliteConnection, name: &str, value: &str, at: Timestamp) -> sqlx::Result<()> {
+/// Sets what is not set yet, and tells whether it was so.
+async fn add(connection: &mut Connection<'_>, name: &str, value: &str, at: Timestamp) -> sqlx::Result<bool> {
+    let insert = "INSERT INTO settings (name, value, revision, changed_at) VALUES ($1, $2, 1, $3) \
+                  ON CONFLICT (name) DO NOTHING";
+    Ok(execute!(connection, insert, name.to_owned(), value.to_owned(), Stamp(at))? == 1)
+}
+
+async fn put(connection: &mut Connection<'_>, name: &str, value: &str, at: Timestamp) -> sqlx::Result<()> {
     let upsert = "INSERT INTO settings (name, value, revision, changed_at) VALUES ($1, $2, 1, $3) \
-                  ON CONFLICT (name) DO UPDATE \
-                  SET value = excluded.value, revision = revision + 1, changed_at = excluded.changed_at";
-    let upsert = sqlx::query(upsert).bind(name.to_owned()).bind(value.to_owned()).bind(at.as_microsecond());
-    upsert.execute(writer).await.map(drop)
+                  ON CONFLICT (name) DO UPDATE SET \
+                  value = excluded.value, revision = settings.revision + 1, changed_at = excluded.changed_at";
+    execute!(connection, upsert, name.to_owned(), value.to_owned(), Stamp(at)).map(drop)
 }
