@@ -10,7 +10,7 @@ use tandem_media::playout::{Heard, Part};
 
 /// Turns kept in memory, the latest ones: a quarter of an hour of lively talk, in about 30 KB. A new engine needs no
 /// more to go on.
-const TURNS_MAX: usize = 128;
+pub const TURNS_MAX: usize = 128;
 
 /// Forgotten at a time, so that forgetting is rare.
 const FORGOTTEN_AT_ONCE: usize = 16;
@@ -29,7 +29,7 @@ pub struct Ledger {
     turns: Vec<Arc<Turn>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Speaker {
     Caller,
@@ -80,10 +80,22 @@ impl Turn {
     }
 }
 
+/// As it was written down, oldest first.
+impl FromIterator<Turn> for Ledger {
+    fn from_iter<T: IntoIterator<Item = Turn>>(turns: T) -> Self {
+        Self { turns: turns.into_iter().map(Arc::new).collect() }
+    }
+}
+
 impl Ledger {
     /// Oldest first.
     pub fn turns(&self) -> impl DoubleEndedIterator<Item = &Turn> + ExactSizeIterator {
         self.turns.iter().map(Arc::as_ref)
+    }
+
+    /// The same, as clones of the ledger share them: a turn that is shared has not changed.
+    pub fn shared(&self) -> &[Arc<Turn>] {
+        &self.turns
     }
 
     pub fn last(&self) -> Option<&Turn> {

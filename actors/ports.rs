@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -14,6 +15,7 @@ use futures_util::{Sink, Stream};
 use serde::{Deserialize, Serialize};
 use tandem_wire::openai::Usage;
 
+use crate::call::timeline::What;
 use crate::ledger::Speaker;
 use crate::record::CallRecord;
 
@@ -197,6 +199,9 @@ pub trait CallStore: Send + Sync {
 
     /// The carrier says that this call is over: from now on it is found as ended for good, whatever else is kept of it.
     fn over(&self, call_sid: &str);
+
+    /// Something happened in a call, so long after it began. Never waits, like [`Self::keep`].
+    fn note(&self, call: CallId, at: Duration, what: &What);
 }
 
 /// What models cost. One per process, shared by all threads.

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::call::cost::Spent;
+use crate::call::decide::EndReason;
 use crate::call::turns::Conversation;
 use crate::fallback::ladder::Rung;
 use crate::ledger::Ledger;
@@ -46,4 +47,16 @@ pub enum CallState {
     HandedOver { to: Rung },
     /// It is over: `for_good` when we ended it, or the carrier says so. Otherwise who is still on the line wants to go on.
     Ended { reason: String, for_good: bool },
+}
+
+impl CallState {
+    /// The same, when the carrier has said that the call is over.
+    #[must_use]
+    pub fn for_good(self) -> Self {
+        let reason = match self {
+            Self::Ended { reason, .. } => reason,
+            Self::Live | Self::HandedOver { .. } => EndReason::CallerHungUp.name().to_owned(),
+        };
+        Self::Ended { reason, for_good: true }
+    }
 }

@@ -1,12 +1,13 @@
 //! The composition root: the only place that knows every concrete type. It wires them together, and takes the house down
 //! in order.
 //!
-//! `app/house.rs` answers at the HTTP desk; `app/agents.rs` reads configuration for the call tree; `app/probes.rs` and
-//! `app/facts.rs` tell fallback and router how providers and calls fared.
+//! `app/house.rs` answers at the HTTP desk; `app/agents.rs` reads configuration for the call tree; `app/logbook.rs` opens
+//! the journal and closes it; `app/probes.rs` and `app/facts.rs` tell fallback and router how providers and calls fared.
 
 mod agents;
 mod facts;
 mod house;
+mod logbook;
 mod probes;
 
 use std::fmt::Write as _;
@@ -32,8 +33,8 @@ use tokio::sync::mpsc;
 use self::agents::Lines;
 pub use self::agents::LinesError;
 use self::house::House;
+use self::logbook::Logbook;
 use self::probes::Probes;
-use crate::calls::MemoryCalls;
 use crate::clips::ClipShelf;
 use crate::clock::{SystemClock, SystemIds};
 use crate::config::Config;
@@ -43,6 +44,7 @@ use crate::http::{
 };
 use crate::prices::{PRICES_FILE, PriceList, PricesError};
 use crate::socket::SocketGauge;
+use crate::spool::SpoolError;
 use crate::store::{Store, StoreError};
 use crate::tickets::Tickets;
 
@@ -65,6 +67,8 @@ pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
+    Spool(#[from] SpoolError),
+    #[error(transparent)]
     Prices(#[from] PricesError),
     #[error("what the database has of the routing cannot be used: {0}")]
     Routing(String),
@@ -78,6 +82,7 @@ pub struct App {
     carrier_sockets: SocketGauge,
     provider_sockets: SocketGauge,
     switchboard: Addr<Switchboard>,
+    logbook: Logbook,
     store: Store,
     server: ServerHandle,
 }
@@ -98,6 +103,7 @@ impl App {
         tracing::info!(version = prices.version, date = %prices.date, "prices read");
         let store =
             Store::open(config.database.url.expose_secret(), Arc::clone(&clock), Arc::clone(&ids)).await?;
+        let logbook = Logbook::open(config, &store, &clock, &ids).await?;
         let lines = Lines::new(config, &public_roots(), provider_sockets.clone())?;
         let router = router(config, &agent.name, &store, &clock).await?.start();
         let probes = Probes {
@@ -116,7 +122,7 @@ impl App {
             switchboard: switchboard.clone(),
             router: router.clone(),
             fallback,
-            store: Arc::new(MemoryCalls::new(calls_max)),
+            store: logbook.journal(),
             engines: Arc::new(lines.engines),
             chat: lines.chat,
             narrator_opt: lines.voice_opt.map(narrator),
@@ -165,7 +171,7 @@ impl App {
         )?;
         let handle = server.handle();
         actix_rt::spawn(server);
-        Ok(Self { address, carrier_sockets, provider_sockets, switchboard, store, server: handle })
+        Ok(Self { address, carrier_sockets, provider_sockets, switchboard, logbook, store, server: handle })
     }
 
     /// Carrier and provider sockets that are open now.
@@ -191,6 +197,7 @@ impl App {
             tokio::time::sleep(RESUME_WAIT).await;
         }
         self.server.stop(true).await;
+        self.logbook.close().await;
         if let Err(error) = self.store.settle().await {
             tracing::warn!(%error, "the next start reads the database's log");
         }

@@ -1,14 +1,12 @@
-//! Records of calls in memory: what one node needs to go on with a call whose actor has gone.
+//! The newest records of calls, in memory: most who ask for a call ask soon, and the node that served it.
 //!
-//! It refuses to outlive the process.
+//! It refuses to outlive the process; that is the journal's.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use futures_util::FutureExt;
-use futures_util::future::{LocalBoxFuture, ready};
-use tandem_actors::call::decide::EndReason;
-use tandem_actors::ports::CallStore;
+use tandem_actors::ledger::Ledger;
+use tandem_actors::ports::CallId;
 use tandem_actors::record::{CallRecord, CallState};
 
 /// Records of calls that are over, beyond the seats of the node. Carriers ask at once; 4,096 calls are minutes at any rate
@@ -16,7 +14,7 @@ use tandem_actors::record::{CallRecord, CallState};
 const OVER_MAX: usize = 4_096;
 
 /// Shared by all threads.
-pub(crate) struct MemoryCalls {
+pub(crate) struct RecentCalls {
     kept_max: usize,
     kept: Mutex<Kept>,
 }
@@ -42,17 +40,13 @@ impl Entry {
     fn record(&self) -> CallRecord {
         let mut record = self.record.clone();
         if self.over {
-            let reason = match &self.record.state {
-                CallState::Ended { reason, .. } => reason.clone(),
-                CallState::Live | CallState::HandedOver { .. } => EndReason::CallerHungUp.name().to_owned(),
-            };
-            record.state = CallState::Ended { reason, for_good: true };
+            record.state = record.state.for_good();
         }
         record
     }
 }
 
-impl MemoryCalls {
+impl RecentCalls {
     /// For a node with so many seats.
     pub(crate) fn new(calls_max: usize) -> Self {
         Self { kept_max: calls_max + OVER_MAX, kept: Mutex::default() }
@@ -61,10 +55,15 @@ impl MemoryCalls {
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl CallStore for MemoryCalls {
-    fn keep(&self, record: CallRecord) {
+    /// The ledger as it was kept last; an empty one of a call that is not known.
+    pub(crate) fn ledger(&self, call_sid: &str, id: CallId) -> Ledger {
+        let kept = self.kept();
+        let entry = kept.records.get(call_sid).filter(|entry| entry.record.id == id);
+        entry.map(|entry| entry.record.ledger.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn keep(&self, record: CallRecord) {
         let mut kept = self.kept();
         let call_sid = record.call_sid.clone();
         let known = kept.records.get(&call_sid);
@@ -84,11 +83,11 @@ impl CallStore for MemoryCalls {
         }
     }
 
-    fn find(&self, call_sid: &str) -> LocalBoxFuture<'static, Option<CallRecord>> {
-        ready(self.kept().records.get(call_sid).map(Entry::record)).boxed_local()
+    pub(crate) fn find(&self, call_sid: &str) -> Option<CallRecord> {
+        self.kept().records.get(call_sid).map(Entry::record)
     }
 
-    fn over(&self, call_sid: &str) {
+    pub(crate) fn over(&self, call_sid: &str) {
         if let Some(entry) = self.kept().records.get_mut(call_sid) {
             entry.over = true;
         }
@@ -126,14 +125,14 @@ mod tests {
 
     #[test]
     fn the_newest_state_is_found_and_only_calls_that_are_over_are_forgotten() {
-        let calls = MemoryCalls::new(1);
+        let calls = RecentCalls::new(1);
         let over = || CallState::Ended { reason: "caller_hung_up".to_owned(), for_good: false };
         calls.keep(record(0, CallState::Live));
         for n in 1..10_000 {
             calls.keep(record(n, CallState::Live));
             calls.keep(record(n, over()));
         }
-        let find = |n: u128| calls.find(&format!("CA{n}")).now_or_never().expect("memory does not wait");
+        let find = |n: u128| calls.find(&format!("CA{n}"));
         assert_eq!(find(0).map(|record| record.state), Some(CallState::Live), "it lives");
         assert_eq!(find(9_999).map(|record| record.state), Some(over()));
         assert_eq!(find(1), None);
@@ -142,9 +141,8 @@ mod tests {
 
     #[test]
     fn a_call_that_the_carrier_says_is_over_stays_so_until_another_has_its_name() {
-        let calls = MemoryCalls::new(1);
-        let state =
-            || calls.find("CA1").now_or_never().expect("memory does not wait").map(|record| record.state);
+        let calls = RecentCalls::new(1);
+        let state = || calls.find("CA1").map(|record| record.state);
         calls.over("CA1"); // never heard of
         calls.keep(record(1, CallState::Live));
         calls.over("CA1");

@@ -100,6 +100,15 @@ pub struct Database {
     /// share; `sqlite://FILE`, made when it is missing; or `sqlite::memory:`, which is gone with the process.
     #[config(default = "sqlite://tandem.db", env = "DATABASE_URL", deserialize_with = value::secret)]
     pub url: SecretString,
+
+    /// The folder, made when it is missing, that what happens in calls is written into before the database has it. One
+    /// per process. Empty: beside the database's file (`tandem.db.spool`), or `tandem.spool` when that is elsewhere.
+    #[config(default = "")]
+    pub spool: String,
+
+    /// Whether callers' numbers are kept. Otherwise a caller is known by a keyed hash of his number.
+    #[config(default = true)]
+    pub keep_numbers: bool,
 }
 
 #[derive(Debug, confique::Config)]

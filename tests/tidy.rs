@@ -22,6 +22,7 @@ fn no_child_knows_the_call_that_owns_it() {
     let above = [
         "actors/call",
         "actors/lib.rs",
+        "actors/ports.rs",  // what the outside provides to a call
         "actors/record.rs", // what is kept of a call, for whoever serves it next
         "actors/switchboard",
         "actors/switchboard.rs",

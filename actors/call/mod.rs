@@ -630,7 +630,9 @@ impl CallActor {
 
     fn note(&mut self, what: What) {
         tracing::debug!(call_id = %self.setup.id, ?what, "timeline");
-        self.timeline.note(self.origin.elapsed(), what);
+        let at = self.origin.elapsed();
+        self.setup.store.note(self.setup.id, at, &what);
+        self.timeline.note(at, what);
     }
 
     fn now_ms(&self) -> u64 {

@@ -479,7 +479,9 @@ impl TurnCall {
 
     fn note(&mut self, what: What) {
         tracing::debug!(call_id = %self.setup.conversation.id, ?what, "timeline");
-        self.timeline.note(self.origin.elapsed(), what);
+        let at = self.origin.elapsed();
+        self.setup.store.note(self.setup.conversation.id, at, &what);
+        self.timeline.note(at, what);
     }
 
     fn note_all(&mut self, events: Vec<What>) {

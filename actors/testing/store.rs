@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
-use crate::ports::CallStore;
+use crate::call::timeline::What;
+use crate::ports::{CallId, CallStore};
 use crate::record::CallRecord;
 
 #[derive(Default)]
@@ -29,4 +31,7 @@ impl CallStore for MemoryCallStore {
 
     /// Calls by themselves do not say so; the house does.
     fn over(&self, _: &str) {}
+
+    /// A call's report has its timeline.
+    fn note(&self, _: CallId, _: Duration, _: &What) {}
 }

@@ -349,16 +349,12 @@ impl House {
         if let Some(FoundCall { call: LiveCall::Turns(call), .. }) = found {
             return Ok(Answering::Call(call));
         }
-        let beginning = match self.store.find(&ring.call_sid).await {
-            _ if let Some(beginning) = beginning_opt => beginning,
-            Some(record) => match (self.answered_before(&record, question, token_opt), &record.state) {
-                (Some(answer), _) => return Ok(Answering::Known(answer)),
-                (None, CallState::Ended { for_good: true, .. }) => {
-                    return Ok(Answering::Known(Answer::HangUp { say: Utterance::default() }));
-                }
-                (None, _) => Beginning::again(record),
+        let beginning = match beginning_opt {
+            Some(beginning) => beginning,
+            None => match self.gone_on_with(ring, question, token_opt).await {
+                Ok(beginning) => beginning,
+                Err(answer) => return Ok(Answering::Known(answer)),
             },
-            None => self.route(ring.clone(), Some(Mode::Traditional)).await,
         };
         match self.seat(&ring.call_sid).await? {
             Seated::New(seat) => {
@@ -371,6 +367,25 @@ impl House {
                 let seat = self.second_seat().await.map_err(|_| Refusal::Broken)?;
                 Ok(Answering::Call(open_turns(self.turn_setup(beginning, ring, seat), &self.switchboard)))
             }
+        }
+    }
+
+    /// How a call that is not here goes on, by its record; or what it is to be told instead.
+    async fn gone_on_with(
+        &self,
+        ring: &Ring,
+        question: &Question,
+        token_opt: Option<&str>,
+    ) -> Result<Beginning, Answer> {
+        let Some(record) = self.store.find(&ring.call_sid).await else {
+            return Ok(self.route(ring.clone(), Some(Mode::Traditional)).await);
+        };
+        if let Some(answer) = self.answered_before(&record, question, token_opt) {
+            return Err(answer);
+        }
+        match record.state {
+            CallState::Ended { for_good: true, .. } => Err(Answer::HangUp { say: Utterance::default() }),
+            _ => Ok(Beginning::again(record)),
         }
     }
 

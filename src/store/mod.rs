@@ -12,6 +12,8 @@
 //! | `migrations.rs` | how its tables came about |
 //! | `settings.rs` | one document per name; a change and its audit entry are one transaction |
 //! | `audit.rs` | entries, added and read |
+//! | `calls.rs` | calls, turns and events |
+//! | `rows.rs` | many rows at once |
 //! | `error.rs` | what can go wrong |
 //!
 //! **Threads.** A connection to PostgreSQL belongs to the runtime that made it, and so does sqlx's pool: its upkeep runs
@@ -23,11 +25,13 @@
 //! gone is done to its end.
 
 mod audit;
+mod calls;
 mod columns;
 mod database;
 mod error;
 mod migrations;
 mod place;
+mod rows;
 mod settings;
 
 use std::rc::Rc;

@@ -23,15 +23,31 @@ const ROUTING: &str = "routing";
 /// What the draw of a mode is salted with.
 const ROUTING_SALT: &str = "routing_salt";
 
+/// What users' ids are made with.
+const IDENTITY_SECRET: &str = "identity_secret";
+
 impl Store {
     /// The salt of the mode draw, the same for all who use this database and after every restart: `fresh`, if there
     /// was none.
     pub async fn keep_routing_salt(&self, fresh: &str) -> Result<String, StoreError> {
-        let what = "the routing salt";
+        self.keep_once(ROUTING_SALT, "the routing salt", fresh).await
+    }
+
+    /// The secret that users' ids are made with, kept like the salt.
+    pub async fn keep_identity_secret(&self, fresh: &str) -> Result<String, StoreError> {
+        self.keep_once(IDENTITY_SECRET, "the identity secret", fresh).await
+    }
+
+    async fn keep_once(
+        &self,
+        name: &'static str,
+        what: &'static str,
+        fresh: &str,
+    ) -> Result<String, StoreError> {
         let (fresh, at) = (Value::from(fresh).to_string(), self.clock.now());
         let kept = self.write(async move |connection| {
-            if !add(connection, ROUTING_SALT, &fresh, at).await?
-                && let Some(kept) = get(connection, ROUTING_SALT).await?
+            if !add(connection, name, &fresh, at).await?
+                && let Some(kept) = get(connection, name).await?
             {
                 return Ok(kept);
             }

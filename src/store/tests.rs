@@ -345,5 +345,6 @@ async fn both_databases_have_the_same_tables_and_columns() {
     assert_eq!(of_sqlite, columns(&postgres, of_postgres).await);
 }
 
+mod calls;
 mod postgresql;
 mod sqlite;

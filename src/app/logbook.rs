@@ -1,0 +1,95 @@
+//! The journal of a running switch: opened with its spool, written into the tables by a thread of its own, and closed in
+//! order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use tandem_actors::ports::{CallStore, Clock, Ids};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use super::{StartError, hexadecimal, random_bytes};
+use crate::config::Config;
+use crate::identity::Identity;
+use crate::journal::{Archive, Journal, JournalSetup, Writer};
+use crate::spool::{Spool, SpoolLimits};
+use crate::store::Store;
+
+/// At the end the tables get so long to take what is left. What they have not taken stays in the spool.
+const LAST_ENTRIES_MAX: Duration = Duration::from_secs(5);
+
+pub(super) struct Logbook {
+    journal: Arc<Journal>,
+    spool: Spool,
+    /// Tells when all of a closed spool is written.
+    written: oneshot::Receiver<()>,
+    /// With a database that goes with the process goes its spool.
+    _temporary_opt: Option<TempDir>,
+}
+
+impl Logbook {
+    pub(super) async fn open(
+        config: &Config,
+        store: &Store,
+        clock: &Arc<dyn Clock>,
+        ids: &Arc<dyn Ids>,
+    ) -> Result<Self, StartError> {
+        let temporary_opt = is_in_memory(config).then(TempDir::new).transpose()?;
+        let folder = temporary_opt.as_ref().map_or_else(|| folder(config), |folder| folder.path().to_owned());
+        let secret = store.keep_identity_secret(&hexadecimal(&random_bytes::<32>())).await?;
+        let (spool, reader) = Spool::open(&folder, SpoolLimits::default(), ids.call_id().0)?;
+        let archive: Arc<dyn Archive> = Arc::new(store.clone());
+        let (writer, standing) = Writer::new(reader, Arc::clone(&archive));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (written_tx, written) = oneshot::channel();
+        let write = move || {
+            runtime.block_on(writer.run());
+            written_tx.send(()).ok(); // nobody may wait for it
+        };
+        thread::Builder::new().name("journal".to_owned()).spawn(write)?;
+        let journal = Journal::new(JournalSetup {
+            spool: spool.clone(),
+            calls_max: config.limits.calls_max as usize,
+            archive,
+            standing,
+            identity: Identity::new(secret.into()),
+            keeps_numbers: config.database.keep_numbers,
+            clock: Arc::clone(clock),
+            ids: Arc::clone(ids),
+        });
+        Ok(Self { journal: Arc::new(journal), spool, written, _temporary_opt: temporary_opt })
+    }
+
+    pub(super) fn journal(&self) -> Arc<dyn CallStore> {
+        Arc::<Journal>::clone(&self.journal)
+    }
+
+    /// Everything that happened is on disk when this returns, and in the tables if they are to be had.
+    pub(super) async fn close(self) {
+        let Self { spool, written, .. } = self;
+        match tokio::task::spawn_blocking(move || spool.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "what happened last may be lost"),
+            Err(error) => tracing::error!(%error, "what happened last may be lost"),
+        }
+        if tokio::time::timeout(LAST_ENTRIES_MAX, written).await.is_err() {
+            tracing::warn!("the database has not taken all that happened; the next start writes the rest");
+        }
+    }
+}
+
+fn is_in_memory(config: &Config) -> bool {
+    config.database.url.expose_secret() == "sqlite::memory:"
+}
+
+fn folder(config: &Config) -> PathBuf {
+    let url = config.database.url.expose_secret();
+    match (config.database.spool.as_str(), url.strip_prefix("sqlite://")) {
+        ("", Some(file)) => format!("{file}.spool").into(),
+        ("", None) => "tandem.spool".into(),
+        (folder, _) => folder.into(),
+    }
+}

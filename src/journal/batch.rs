@@ -1,0 +1,56 @@
+//! Entries made ready to be written in one transaction: of whatever was said twice only the last.
+//!
+//! Pure. It refuses to know tables.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use tandem_actors::ledger::Turn;
+use tandem_actors::ports::CallId;
+
+use super::entry::{CallEntry, Entry, EventEntry, TurnKey, User};
+
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    /// The last entry of each call, whose turns stand apart.
+    pub(crate) calls: BTreeMap<CallId, CallEntry>,
+    /// What becomes of each turn: as it is now, or taken back.
+    pub(crate) turns: BTreeMap<(CallId, TurnKey), Option<Turn>>,
+    /// Call SIDs that are over, with when that was said. Each is about the newest call of that name at that point.
+    pub(crate) over: Vec<(String, Timestamp)>,
+    pub(crate) events: Vec<EventEntry>,
+}
+
+impl Batch {
+    pub(crate) fn of(entries: impl IntoIterator<Item = Entry>) -> Self {
+        let mut batch = Self::default();
+        for entry in entries {
+            match entry {
+                Entry::Call(call) => batch.note(*call),
+                Entry::Over { call_sid, at } => batch.over.push((call_sid, at)),
+                Entry::Event(event) => batch.events.push(event),
+            }
+        }
+        batch
+    }
+
+    fn note(&mut self, mut call: CallEntry) {
+        for key in call.retracted.drain(..) {
+            self.turns.insert((call.id, key), None);
+        }
+        for turn in call.turns.drain(..) {
+            self.turns.insert((call.id, TurnKey::of(&turn)), Some(turn));
+        }
+        self.calls.insert(call.id, call);
+    }
+
+    pub(crate) fn users(&self) -> BTreeMap<uuid::Uuid, (&User, Timestamp)> {
+        let mut users = BTreeMap::new();
+        for call in self.calls.values() {
+            if let Some(user) = &call.user_opt {
+                users.entry(user.id).or_insert((user, call.started_at));
+            }
+        }
+        users
+    }
+}

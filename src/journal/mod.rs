@@ -1,0 +1,210 @@
+//! The journal: what happens in calls, on its way into the database.
+//!
+//! What happens is appended to the spool before anything else, as JSON, and written into the tables in batches: a process
+//! that is killed loses what happened in its last moments, and a database that is down loses nothing. Whoever goes on with
+//! a call asks here for its record: the newest calls are in memory, the others in the tables.
+//!
+//! It refuses to know tables (`store`) and files (`spool`).
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `entry.rs` | what stands in it |
+//! | `difference.rs` | what has changed in a ledger |
+//! | `batch.rs` | entries made ready to be written |
+//! | `writer.rs` | from the spool into the tables |
+
+mod batch;
+mod difference;
+mod entry;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use jiff::Timestamp;
+use tandem_actors::call::timeline::What;
+use tandem_actors::ledger::Ledger;
+use tandem_actors::ports::{CallId, CallStore, Clock, Ids};
+use tandem_actors::record::CallRecord;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::calls::RecentCalls;
+use crate::identity::{Identity, e164};
+use crate::spool::Spool;
+
+pub(crate) use batch::Batch;
+pub(crate) use entry::{CallEntry, Entry, EventEntry, TurnKey, User};
+pub(crate) use writer::{Standing, Writer};
+
+/// Who asks for a call is a carrier that waits for its answer, 15 s at most, with somebody on the line. A database that
+/// takes longer is not waited for: the call begins anew.
+const FIND_MAX: Duration = Duration::from_secs(1);
+
+/// Where what happens in calls is written down. One per process, shared by all threads.
+pub(crate) struct Journal {
+    spool: Spool,
+    recent: RecentCalls,
+    archive: Arc<dyn Archive>,
+    standing: watch::Receiver<Standing>,
+    identity: Identity,
+    keeps_numbers: bool,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+}
+
+/// What a journal is made of.
+pub(crate) struct JournalSetup {
+    pub(crate) spool: Spool,
+    /// For a node with so many seats.
+    pub(crate) calls_max: usize,
+    pub(crate) archive: Arc<dyn Archive>,
+    /// How far the spool is written.
+    pub(crate) standing: watch::Receiver<Standing>,
+    pub(crate) identity: Identity,
+    /// Whether numbers are written down, or only whom they stand for.
+    pub(crate) keeps_numbers: bool,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+}
+
+impl Journal {
+    pub(crate) fn new(setup: JournalSetup) -> Self {
+        let JournalSetup { spool, calls_max, archive, standing, identity, keeps_numbers, clock, ids } = setup;
+        let recent = RecentCalls::new(calls_max);
+        Self { spool, recent, archive, standing, identity, keeps_numbers, clock, ids }
+    }
+
+    fn append(&self, entry: &Entry) {
+        match serde_json::to_vec(entry) {
+            Ok(written) => self.spool.append(written),
+            Err(error) => tracing::error!(%error, "what happened cannot be written down"),
+        }
+    }
+
+    fn user(&self, record: &CallRecord) -> Option<User> {
+        let number = e164(record.from_opt.as_deref()?)?;
+        Some(User { id: self.identity.user(&number), phone_opt: self.keeps_numbers.then_some(number) })
+    }
+
+    /// From the tables, once they hold what an earlier process has left in the spool.
+    async fn find_in_archive(
+        archive: Arc<dyn Archive>,
+        mut standing: watch::Receiver<Standing>,
+        call_sid: String,
+    ) -> Result<Option<CallRecord>, ArchiveError> {
+        let found = async {
+            standing.wait_for(|standing| *standing != Standing::Behind).await.ok(); // its writer has gone: ask anyhow
+            archive.find(&call_sid).await
+        };
+        let waited = |_| ArchiveError::passing(format!("no answer within {FIND_MAX:?}"));
+        tokio::time::timeout(FIND_MAX, found).await.map_err(waited)?
+    }
+}
+
+impl CallStore for Journal {
+    fn keep(&self, record: CallRecord) {
+        let before = self.recent.ledger(&record.call_sid, record.id);
+        let mut entry = call_entry(&before, &record, self.user(&record), self.clock.now());
+        if !self.keeps_numbers {
+            (entry.from_opt, entry.to_opt) = (None, None);
+        }
+        self.append(&Entry::Call(Box::new(entry)));
+        self.recent.keep(record);
+    }
+
+    fn find(&self, call_sid: &str) -> LocalBoxFuture<'static, Option<CallRecord>> {
+        if let Some(record) = self.recent.find(call_sid) {
+            return std::future::ready(Some(record)).boxed_local();
+        }
+        let found =
+            Self::find_in_archive(Arc::clone(&self.archive), self.standing.clone(), call_sid.to_owned());
+        let call_sid = call_sid.to_owned();
+        async move {
+            found.await.unwrap_or_else(|error| {
+                tracing::warn!(call_sid, %error, "call cannot be looked up: it begins anew");
+                None
+            })
+        }
+        .boxed_local()
+    }
+
+    fn over(&self, call_sid: &str) {
+        self.append(&Entry::Over { call_sid: call_sid.to_owned(), at: self.clock.now() });
+        self.recent.over(call_sid);
+    }
+
+    fn note(&self, call: CallId, at: Duration, what: &What) {
+        let Ok(what) = serde_json::to_value(what) else { return };
+        let at_us = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
+        let (id, at) = (self.ids.call_id().0, self.clock.now());
+        self.append(&Entry::Event(EventEntry { id, at, call, at_us, what }));
+    }
+}
+
+/// The tables that the journal is written into. One per process, shared by all threads.
+pub(crate) trait Archive: Send + Sync {
+    /// The number of the last entry of this spool that stands in the tables; 0 when there is none.
+    fn written(&self, spool: Uuid) -> LocalBoxFuture<'static, Result<u64, ArchiveError>>;
+
+    /// Writes what came from a spool, up to the entry of this number: all of it or nothing. What has been written
+    /// before is not written again.
+    fn write(
+        &self,
+        spool: Uuid,
+        number: u64,
+        batch: Batch,
+    ) -> LocalBoxFuture<'static, Result<(), ArchiveError>>;
+
+    /// The newest call that the carrier names so.
+    fn find(&self, call_sid: &str) -> LocalBoxFuture<'static, Result<Option<CallRecord>, ArchiveError>>;
+}
+
+/// Why, in words, and whether it may do at another time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub(crate) struct ArchiveError {
+    pub(crate) why: String,
+    /// The database is not to be had now. Otherwise what was to be written is what is wrong.
+    pub(crate) passes: bool,
+}
+
+impl ArchiveError {
+    pub(crate) fn passing(why: String) -> Self {
+        Self { why, passes: true }
+    }
+}
+
+/// What is to be written of a call whose ledger was written as `before`.
+pub(crate) fn call_entry(
+    before: &Ledger,
+    record: &CallRecord,
+    user_opt: Option<User>,
+    at: Timestamp,
+) -> CallEntry {
+    let (turns, retracted) = difference::difference(before, &record.ledger);
+    CallEntry {
+        id: record.id,
+        at,
+        call_sid: record.call_sid.clone(),
+        user_opt,
+        agent: record.agent.clone(),
+        from_opt: record.from_opt.clone(),
+        to_opt: record.to_opt.clone(),
+        started_at: record.started_at,
+        routed: record.routed,
+        rule_opt: record.rule_opt.clone(),
+        mode: record.mode,
+        failed: record.failed.clone(),
+        spent: record.spent,
+        questions_opt: record.turns_opt.clone(),
+        state: record.state.clone(),
+        turns,
+        retracted,
+    }
+}
+
+#[cfg(test)]
+mod tests;

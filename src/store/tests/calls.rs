@@ -1,0 +1,189 @@
+//! What the journal writes is found again, whatever came before and however often it was told.
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tandem_actors::call::cost::Spent;
+use tandem_actors::fallback::ladder::Rung;
+use tandem_actors::ledger::{Ledger, Speaker};
+use tandem_actors::mode::Mode;
+use tandem_actors::ports::CallId;
+use tandem_actors::record::{CallRecord, CallState};
+use tandem_media::playout::Part;
+
+use super::*;
+use crate::journal::{Archive, Batch, Entry, EventEntry, User, call_entry};
+
+const SPOOL: Uuid = Uuid::from_u128(7);
+
+fn time(second: i64) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn call(n: u128) -> CallRecord {
+    let mut spent = Spent::default();
+    spent.note(Some(1_200));
+    spent.note(None);
+    CallRecord {
+        id: CallId(Uuid::from_u128(n)),
+        call_sid: format!("CA{n}"),
+        agent: "night desk; DROP TABLE calls".to_owned(),
+        from_opt: Some("+12065550188".to_owned()),
+        to_opt: None,
+        started_at: time(0),
+        routed: Mode::Realtime,
+        rule_opt: Some("it's \"ours\"".to_owned()),
+        mode: Mode::Cascade,
+        failed: vec![Mode::Realtime],
+        ledger: Ledger::default(),
+        spent,
+        turns_opt: None,
+        state: CallState::Live,
+    }
+}
+
+fn entry(before: &Ledger, now: &CallRecord) -> Entry {
+    let user = User { id: Uuid::from_u128(1), phone_opt: Some("+12065550188".to_owned()) };
+    Entry::Call(Box::new(call_entry(before, now, Some(user), time(1))))
+}
+
+async fn write(store: &Store, number: u64, entries: Vec<Entry>) {
+    store.write_journal(number, entries).await.unwrap();
+}
+
+impl Store {
+    async fn write_journal(
+        &self,
+        number: u64,
+        entries: Vec<Entry>,
+    ) -> Result<(), crate::journal::ArchiveError> {
+        Archive::write(self, SPOOL, number, Batch::of(entries)).await
+    }
+}
+
+async fn count(store: &Store, table: &'static str) -> i64 {
+    let select = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+    let found = store.read(async move |connection| row!(connection, select)).await;
+    let (count,): (i64,) = found.unwrap().unwrap();
+    count
+}
+
+on_both! {
+    async fn a_call_is_found_as_it_was_written_last(ground) {
+        let store = ground.open().await;
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut calls = [call(1), call(2), call(3)];
+        let mut written = calls.clone().map(|call| (call.ledger, false));
+        let (mut number, mut waiting) = (0, Vec::new());
+        for step in 0..400_u64 {
+            let n = rng.random_range(0..calls.len());
+            let call = &mut calls[n];
+            change(call, step, &mut rng);
+            waiting.push(entry(&written[n].0, call));
+            written[n] = (call.ledger.clone(), true);
+            number += 1;
+            if rng.random_range(0..5) == 0 {
+                let batch = std::mem::take(&mut waiting);
+                write(&store, number, batch.clone()).await;
+                if rng.random_range(0..3) == 0 {
+                    write(&store, number, batch).await; // the answer was lost
+                }
+            }
+        }
+        write(&store, number + 1, waiting).await;
+        drop(store);
+        let store = ground.open().await;
+        assert_eq!(store.written(SPOOL).await, Ok(number + 1));
+        for call in calls {
+            assert_eq!(store.find(&call.call_sid).await, Ok(Some(call)));
+        }
+        assert_eq!(store.find("CA9").await, Ok(None));
+        assert_eq!((count(&store, "users").await, store.written(Uuid::nil()).await), (1, Ok(0)));
+    }
+
+    async fn what_was_written_is_not_written_again(ground) {
+        let store = ground.open().await;
+        let happened = |n: u128| {
+            Entry::Event(EventEntry {
+                id: Uuid::from_u128(n),
+                at: time(3),
+                call: CallId(Uuid::from_u128(1)),
+                at_us: u64::MAX,
+                what: json!({ "event": "engine_failed", "why": "zero \0 in it" }),
+            })
+        };
+        write(&store, 2, vec![happened(1), happened(2)]).await;
+        write(&store, 2, vec![happened(3)]).await; // numbers say that it stands
+        write(&store, 3, vec![happened(2)]).await; // ids do
+        assert_eq!((count(&store, "event_log").await, store.written(SPOOL).await), (2, Ok(3)));
+        let other = Archive::write(&store, Uuid::from_u128(8), 1, Batch::of([happened(4)])).await;
+        assert_eq!((other, count(&store, "event_log").await), (Ok(()), 3));
+    }
+
+    async fn a_call_that_the_carrier_says_is_over_stays_so_until_another_has_its_name(ground) {
+        let store = ground.open().await;
+        let state = async || store.find("CA1").await.unwrap().map(|record| record.state);
+        let over = || Entry::Over { call_sid: "CA1".to_owned(), at: time(60) };
+        write(&store, 1, vec![over()]).await; // never heard of
+        write(&store, 2, vec![entry(&Ledger::default(), &call(1)), over()]).await;
+        let handed_over = CallState::HandedOver { to: Rung::Mode(Mode::Traditional) };
+        write(&store, 3, vec![entry(&Ledger::default(), &CallRecord { state: handed_over, ..call(1) })]).await;
+        let ended = CallState::Ended { reason: "caller_hung_up".to_owned(), for_good: true };
+        assert_eq!(state().await, Some(ended));
+        let later = CallRecord { call_sid: "CA1".to_owned(), started_at: time(61), ..call(2) };
+        write(&store, 4, vec![entry(&Ledger::default(), &later), over()]).await;
+        assert_eq!(state().await, Some(CallState::Live));
+    }
+
+    async fn a_batch_that_cannot_be_written_leaves_nothing_behind(ground) {
+        let store = ground.open().await;
+        say(&store, "DROP TABLE event_log").await.unwrap();
+        let event = Entry::Event(EventEntry {
+            id: Uuid::from_u128(1), at: time(0), call: CallId(Uuid::nil()), at_us: 0, what: json!({}),
+        });
+        let failed = store.write_journal(1, vec![entry(&Ledger::default(), &call(1)), event]).await;
+        assert!(failed.unwrap_err().to_string().starts_with("cannot write the journal: "));
+        assert_eq!((store.find("CA1").await, store.written(SPOOL).await), (Ok(None), Ok(0)));
+    }
+
+    async fn a_call_that_makes_no_sense_is_named(ground) {
+        let store = ground.open().await;
+        write(&store, 1, vec![entry(&Ledger::default(), &call(1))]).await;
+        say(&store, "UPDATE calls SET mode = 'dreaming'").await.unwrap();
+        let unread = store.find("CA1").await.unwrap_err().to_string();
+        assert!(unread.starts_with("a call in the database makes no sense: "), "{unread}");
+    }
+}
+
+/// Something happens in a call.
+fn change(call: &mut CallRecord, step: u64, rng: &mut StdRng) {
+    let (item, at_ms) = (format!("item_{step}"), 100 * step);
+    match rng.random_range(0..7) {
+        0 | 1 => call.ledger.said(Speaker::Caller, &item, "Is it, um, \"open\"? \u{1f680}", at_ms),
+        2 => {
+            let part = Part(u32::try_from(step).unwrap());
+            call.ledger.agent_began(&item, part, at_ms);
+            call.ledger.said(Speaker::Agent, &item, "From seven to nine, and on Sundays to ten.", at_ms);
+            call.ledger.agent_ended(part, 2_800);
+        }
+        3 => {
+            let last = call.ledger.last().and_then(|turn| turn.part).map(Part);
+            if let Some(part) = last {
+                call.ledger.cut(part..=part, None);
+            }
+        }
+        4 => {
+            if let Some(item) = call.ledger.last().map(|turn| turn.item.clone()) {
+                call.ledger.retract(&item);
+            }
+        }
+        5 => call.ledger.agent_text(&item, "Goodbye.", at_ms),
+        _ => {
+            call.spent.note(Some(step));
+            call.state = match rng.random_range(0..3) {
+                0 => CallState::Live,
+                1 => CallState::HandedOver { to: Rung::Mode(Mode::Traditional) },
+                _ => CallState::Ended { reason: "caller_hung_up".to_owned(), for_good: false },
+            };
+        }
+    }
+}
