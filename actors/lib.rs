@@ -55,6 +55,7 @@ pub mod messages;
 pub mod mode;
 pub mod ports;
 pub mod record;
+pub mod response_times;
 pub mod router;
 pub mod switchboard;
 #[cfg(feature = "testing")]

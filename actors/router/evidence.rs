@@ -8,16 +8,17 @@
 //! looks, the chance of a false alarm stays below [`SIGNIFICANCE`]: in 400 simulated experiments of 970 looks each, with
 //! arms that just meet their bounds, there was none.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
+
+use crate::response_times::ResponseTimes;
 
 /// The chance that a guard calls an innocent arm guilty at some look during one step. Four measures with two bounds
 /// each make 8 tests: 8 x 0.001 = 0.8 % per step.
 pub const SIGNIFICANCE: f64 = 0.001;
 
-/// The quantile that stands for "slow".
-const QUANTILE: f64 = 0.95;
+/// The percentile that stands for "slow", and the share of the responses that are slower.
+const PERCENTILE: u8 = 95;
+const SLOWER: f64 = 0.05;
 
 /// What is measured of every call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -150,7 +151,7 @@ impl Tally {
             // One in twenty of the control's responses is slower than its p95: that share is as uncertain as any.
             Measure::ResponseP95Ms => Estimate {
                 value: factor * f64::from(control.responses.p95_ms()?),
-                variance: share_variance(1.0 - QUANTILE, control.responses.calls),
+                variance: share_variance(SLOWER, control.responses.calls),
             },
         };
         self.beyond(measure, bound.value, bound)
@@ -168,7 +169,7 @@ impl Tally {
             Measure::ResponseP95Ms => {
                 let slower = self.responses.share_slower_than(limit)?;
                 Some(Excess {
-                    value: slower.value - (1.0 - QUANTILE),
+                    value: slower.value - SLOWER,
                     variance: slower.variance + bound.variance,
                     scale: RATE_SCALE,
                 })
@@ -219,66 +220,31 @@ fn share_variance(share: f64, n: u64) -> f64 {
 
 // --- responses -------------------------------------------------------------------------------------------
 
-/// A histogram of response times whose buckets are at most 1/16 wide: 16 per doubling, 464 for all of `u32`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Responses {
     /// Calls with at least one response. The responses of one call resemble each other, so the sample is counted in
     /// calls: that is cautious, and it needs no model of how much they do.
     calls: u64,
-    buckets: BTreeMap<u16, u64>,
+    #[serde(rename = "buckets")]
+    times: ResponseTimes,
 }
-
-/// 2^4 buckets per doubling.
-const BUCKET_BITS: u32 = 4;
 
 impl Responses {
     fn note(&mut self, response_ms: &[u32]) {
         self.calls += u64::from(!response_ms.is_empty());
-        for ms in response_ms {
-            *self.buckets.entry(bucket(*ms)).or_default() += 1;
-        }
+        self.times.note(response_ms);
     }
 
-    fn count(&self) -> u64 {
-        self.buckets.values().sum()
-    }
-
-    /// The upper edge of the bucket in which the 95th percentile lies.
     fn p95_ms(&self) -> Option<u32> {
-        let rank = self.count() as f64 * QUANTILE;
-        let mut below = 0;
-        let reaches = self.buckets.iter().find(|(_, count)| {
-            below += **count;
-            below as f64 >= rank
-        });
-        reaches.map(|(bucket, _)| bucket_end(*bucket))
+        self.times.percentile_ms(PERCENTILE)
     }
 
-    /// The share of the responses in buckets that lie beyond `ms` as a whole.
+    /// The share of the responses that are slower for certain.
     fn share_slower_than(&self, ms: f64) -> Option<Estimate> {
-        let slower: u64 = self.buckets.iter().filter(|(b, _)| bucket_start(**b) > ms).map(|(_, n)| n).sum();
-        let value = (self.calls > 0).then(|| slower as f64 / self.count() as f64)?;
+        let value =
+            (self.calls > 0).then(|| self.times.slower_than(ms) as f64 / self.times.count() as f64)?;
         Some(Estimate { value, variance: share_variance(value, self.calls) })
     }
-}
-
-/// Up to 15 each value has its own bucket; above, the five highest bits and the place of the first name it.
-fn bucket(ms: u32) -> u16 {
-    let shift = ms.checked_ilog2().unwrap_or(0).saturating_sub(BUCKET_BITS);
-    u16::try_from((shift << BUCKET_BITS) + (ms >> shift)).expect("27 * 16 + 31 at most")
-}
-
-fn bucket_start(bucket: u16) -> f64 {
-    let shift = u32::from(bucket >> BUCKET_BITS).saturating_sub(1);
-    let bits = u64::from(bucket) - (u64::from(shift) << BUCKET_BITS);
-    (bits << shift) as f64
-}
-
-/// The last value that is still in it.
-fn bucket_end(bucket: u16) -> u32 {
-    let shift = u32::from(bucket >> BUCKET_BITS).saturating_sub(1);
-    let bits = u64::from(bucket) - (u64::from(shift) << BUCKET_BITS);
-    u32::try_from(((bits + 1) << shift) - 1).unwrap_or(u32::MAX)
 }
 
 // --- cost ------------------------------------------------------------------------------------------------
