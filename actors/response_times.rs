@@ -1,7 +1,7 @@
 //! Response times in bounded memory: how long callers waited for answers, counted in buckets.
 //!
-//! It refuses to know whose answers they were. Counts of two spans merge bucket by bucket, so that a percentile of a month
-//! is exactly that of the sum of its days, and does not depend on how calls were spread over them.
+//! It refuses to know whose answers they were. Counts of two spans merge bucket by bucket, so that a percentile of a
+//! month is exactly that of the sum of its days, and does not depend on how calls were spread over them.
 //!
 //! **Error.** A percentile is told as the last value of its bucket: never below the exact one (nearest rank), and above
 //! it by less than a sixteenth. Up to 31 ms it is exact.

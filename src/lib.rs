@@ -5,6 +5,7 @@
 //! `actors/leg/twilio/stream.rs` (carrier side), `actors/engine/realtime/actor.rs` (provider side) and
 //! `actors/engine/realtime/session.rs` (the protocol, pure).
 
+pub mod analytics;
 pub mod app;
 pub mod audit;
 mod calls;
@@ -16,6 +17,7 @@ pub mod dial;
 pub mod http;
 mod identity;
 mod journal;
+pub mod money;
 pub mod prices;
 pub mod socket;
 pub mod spool;

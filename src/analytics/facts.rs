@@ -1,0 +1,76 @@
+//! Facts: what is reported of calls while they last, and when they end.
+//!
+//! They refuse to judge: a fact says what was reported, even if it cannot be. What counts of it is decided where it is
+//! summed up.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tandem_actors::mode::Mode;
+
+use crate::money::Microusd;
+
+/// Something was used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageEvent {
+    pub at: Timestamp,
+    /// Absent when the caller is not known, such as a withheld number.
+    pub user_opt: Option<String>,
+    pub agent: String,
+    pub mode: Mode,
+    pub event_type: EventType,
+    /// As it was reported, and so maybe negative.
+    pub quantity: i64,
+    pub unit: Unit,
+    /// Absent when it has a price that is unknown. What has none, such as the start of a session, costs zero.
+    pub cost_opt: Option<Microusd>,
+    /// What of the cost was for audio that was made and not heard.
+    pub unheard: Microusd,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventType {
+    SessionStart,
+    SessionEnd,
+    VoiceMinute,
+    AudioInput,
+    ToolCall,
+    Tokens,
+    CarrierMinute,
+    Stt,
+    Tts,
+    TextMessage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    Second,
+    Minute,
+    Token,
+    Character,
+    Piece,
+}
+
+/// A call is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallEnding {
+    pub ended_at: Timestamp,
+    pub agent: String,
+    /// The mode that served it last: all that an ending says is told of that one.
+    pub mode: Mode,
+    /// It had to leave its mode, or ended because of us.
+    pub failed: bool,
+    pub early_hang_up: bool,
+    /// Absent as long as nobody has said what came of it.
+    pub outcome_opt: Option<Outcome>,
+    /// From the caller's silence to the agent's first audio, one for every answer.
+    pub response_ms: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Good,
+    Bad,
+}

@@ -1,0 +1,188 @@
+//! Usage: sums over usage events, and what of an event counts.
+//!
+//! It refuses to know over which events it sums. Sums of sums are the sum of all, in any order: nothing is negative,
+//! and what reaches the end of its range stays there.
+//!
+//! **What counts.** Sessions and tool calls are counted by their events; the time of talk is the quantity of
+//! `voice_minute` events, in seconds; cost is that of all events. An event that cannot be (a negative quantity, more
+//! than a day of time or a billion of anything else in one event, talk that is not measured in time) adds nothing but
+//! itself to those without a price: its cost is as doubtful as its quantity, and a doubtful cost is unknown. That its
+//! user was there stands.
+
+use super::facts::{EventType, Unit, UsageEvent};
+use crate::money::Microusd;
+
+/// No event reports more time than this. Calls last hours at most, and are reported bit by bit.
+const SECONDS_MAX: u64 = 24 * 60 * 60;
+
+/// No event reports more tokens or characters. The largest contexts have some millions.
+const COUNT_MAX: u64 = 1_000_000_000;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub sessions: u64,
+    /// Of talk.
+    pub seconds: u64,
+    pub tool_calls: u64,
+    /// Of all that has a price.
+    pub cost: Microusd,
+    /// Events without one: they are not in the cost, and not free.
+    pub unpriced: u64,
+    /// What of the cost was for audio that nobody heard.
+    pub unheard: Microusd,
+}
+
+impl Usage {
+    pub(super) fn note(&mut self, event: &UsageEvent) {
+        let Some(quantity) = possible_quantity(event) else {
+            return self.absorb(&Self { unpriced: 1, ..Self::default() });
+        };
+        let one_if = |event_type| u64::from(event.event_type == event_type);
+        let cost = event.cost_opt.unwrap_or_default();
+        self.absorb(&Self {
+            sessions: one_if(EventType::SessionStart),
+            seconds: one_if(EventType::VoiceMinute) * quantity,
+            tool_calls: one_if(EventType::ToolCall),
+            cost,
+            unpriced: u64::from(event.cost_opt.is_none()),
+            unheard: event.unheard.min(cost),
+        });
+    }
+
+    pub fn absorb(&mut self, other: &Self) {
+        self.sessions = self.sessions.saturating_add(other.sessions);
+        self.seconds = self.seconds.saturating_add(other.seconds);
+        self.tool_calls = self.tool_calls.saturating_add(other.tool_calls);
+        self.cost = self.cost.saturating_add(other.cost);
+        self.unpriced = self.unpriced.saturating_add(other.unpriced);
+        self.unheard = self.unheard.saturating_add(other.unheard);
+    }
+
+    pub fn minutes(&self) -> f64 {
+        self.seconds as f64 / 60.0
+    }
+}
+
+impl<'a> FromIterator<&'a Usage> for Usage {
+    fn from_iter<I: IntoIterator<Item = &'a Self>>(parts: I) -> Self {
+        parts.into_iter().fold(Self::default(), |mut sum, part| {
+            sum.absorb(part);
+            sum
+        })
+    }
+}
+
+/// What an event reports, time in seconds; nothing when it cannot be.
+fn possible_quantity(event: &UsageEvent) -> Option<u64> {
+    let reported = u64::try_from(event.quantity).ok()?;
+    let (quantity, max) = match event.unit {
+        Unit::Second => (reported, SECONDS_MAX),
+        Unit::Minute => (reported.checked_mul(60)?, SECONDS_MAX),
+        Unit::Token | Unit::Character | Unit::Piece if event.event_type == EventType::VoiceMinute => {
+            return None;
+        }
+        Unit::Token | Unit::Character | Unit::Piece => (reported, COUNT_MAX),
+    };
+    (quantity <= max).then_some(quantity)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use tandem_actors::mode::Mode;
+
+    use super::*;
+
+    fn event(event_type: EventType, quantity: i64, unit: Unit) -> UsageEvent {
+        UsageEvent {
+            at: Timestamp::UNIX_EPOCH,
+            user_opt: None,
+            agent: "night desk".to_owned(),
+            mode: Mode::Realtime,
+            event_type,
+            quantity,
+            unit,
+            cost_opt: Some(Microusd::from(70_u64)),
+            unheard: Microusd::from(20_u64),
+        }
+    }
+
+    fn usage(event: &UsageEvent) -> Usage {
+        let mut usage = Usage::default();
+        usage.note(event);
+        usage
+    }
+
+    fn costly() -> Usage {
+        Usage { cost: Microusd::from(70_u64), unheard: Microusd::from(20_u64), ..Usage::default() }
+    }
+
+    #[test]
+    fn sessions_and_tool_calls_are_counted_and_talk_is_measured() {
+        let of = |event_type, quantity, unit| usage(&event(event_type, quantity, unit));
+        assert_eq!(of(EventType::SessionStart, 1, Unit::Piece), Usage { sessions: 1, ..costly() });
+        assert_eq!(of(EventType::ToolCall, 1, Unit::Piece), Usage { tool_calls: 1, ..costly() });
+        assert_eq!(of(EventType::VoiceMinute, 90, Unit::Second), Usage { seconds: 90, ..costly() });
+        assert_eq!(of(EventType::VoiceMinute, 2, Unit::Minute), Usage { seconds: 120, ..costly() });
+        for event_type in [EventType::SessionEnd, EventType::AudioInput, EventType::CarrierMinute] {
+            assert_eq!(of(event_type, 90, Unit::Second), costly(), "{event_type:?}");
+        }
+        for event_type in [EventType::Tokens, EventType::Stt, EventType::Tts, EventType::TextMessage] {
+            assert_eq!(of(event_type, 1_000, Unit::Token), costly(), "{event_type:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_cost_is_never_free_and_no_more_is_unheard_than_was_paid() {
+        let start = event(EventType::Tokens, 5, Unit::Token);
+        let unknown = usage(&UsageEvent { cost_opt: None, ..start.clone() });
+        assert_eq!(unknown, Usage { unpriced: 1, ..Usage::default() });
+        let more = usage(&UsageEvent { unheard: Microusd::MAX, ..start });
+        assert_eq!(more.unheard, more.cost);
+    }
+
+    #[test]
+    fn what_cannot_be_adds_nothing_and_counts_as_unpriced() {
+        let day = i64::try_from(SECONDS_MAX).unwrap();
+        let billion = i64::try_from(COUNT_MAX).unwrap();
+        for (event_type, quantity, unit) in [
+            (EventType::VoiceMinute, -1, Unit::Second),
+            (EventType::VoiceMinute, i64::MIN, Unit::Minute),
+            (EventType::VoiceMinute, day + 1, Unit::Second),
+            (EventType::VoiceMinute, 24 * 60 + 1, Unit::Minute),
+            (EventType::CarrierMinute, i64::MAX, Unit::Minute),
+            (EventType::VoiceMinute, 1 << 62, Unit::Minute), // 60 times this is 0 in 64 bits
+            (EventType::VoiceMinute, 5, Unit::Token),
+            (EventType::VoiceMinute, 5, Unit::Character),
+            (EventType::VoiceMinute, 5, Unit::Piece),
+            (EventType::SessionStart, -1, Unit::Piece),
+            (EventType::ToolCall, billion + 1, Unit::Piece),
+            (EventType::Tokens, i64::MAX, Unit::Token),
+            (EventType::Tts, billion + 1, Unit::Character),
+        ] {
+            let seen = usage(&event(event_type, quantity, unit));
+            assert_eq!(seen, Usage { unpriced: 1, ..Usage::default() }, "{event_type:?} {quantity} {unit:?}");
+        }
+        for (event_type, quantity, unit) in [
+            (EventType::VoiceMinute, day, Unit::Second),
+            (EventType::VoiceMinute, 24 * 60, Unit::Minute),
+            (EventType::Tokens, billion, Unit::Token),
+            (EventType::Tokens, 0, Unit::Token),
+        ] {
+            assert_eq!(usage(&event(event_type, quantity, unit)).unpriced, 0, "{event_type:?} {quantity}");
+        }
+    }
+
+    #[test]
+    fn sums_stay_at_the_end_of_their_range() {
+        let all = Usage {
+            sessions: u64::MAX,
+            seconds: u64::MAX,
+            tool_calls: u64::MAX,
+            cost: Microusd::MAX,
+            unpriced: u64::MAX,
+            unheard: Microusd::MAX,
+        };
+        assert_eq!([all, all].iter().collect::<Usage>(), all);
+    }
+}
