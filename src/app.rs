@@ -151,6 +151,7 @@ impl App {
             }),
             router,
             audit: Arc::new(store.clone()),
+            calls: Arc::new(store.clone()),
             clock,
             who: Arc::new(WhoAnswers(agent.name.clone())),
         };

@@ -8,6 +8,7 @@
 pub mod analytics;
 pub mod app;
 pub mod audit;
+pub mod call_log;
 mod calls;
 pub mod cli;
 pub mod clips;

@@ -24,6 +24,7 @@ use tandem_actors::router::{
 use super::testing::TestDesk;
 use super::*;
 use crate::audit::AuditLog;
+use crate::call_log::CallLog;
 use crate::clock::SystemIds;
 use crate::store::Store;
 
@@ -60,7 +61,7 @@ impl RoutingBook for Book {
 
 pub(super) struct ControlRoom {
     pub(super) router: Addr<Router>,
-    store: Store,
+    pub(super) store: Store,
     book: Arc<Book>,
     clock: Arc<dyn Clock>,
     rule: Data<AdminRule>,
@@ -112,12 +113,14 @@ impl ControlRoom {
     pub(super) async fn ask_from(&self, peer: &str, request: TestRequest) -> Told {
         let desk: Arc<dyn Desk> = Arc::new(TestDesk::default());
         let log: Arc<dyn AuditLog> = Arc::new(self.store.clone());
+        let calls: Arc<dyn CallLog> = Arc::new(self.store.clone());
         let app = App::new()
             .app_data(Data::from(desk))
             .app_data(Data::new(Gate::new("http://127.0.0.1:8765", Signatures::Off)))
             .app_data(self.rule.clone())
             .app_data(Data::new(self.router.clone()))
             .app_data(Data::from(log))
+            .app_data(Data::from(calls))
             .app_data(Data::from(Arc::clone(&self.clock)))
             .app_data(Data::new(WhoAnswers("tandem".to_owned())))
             .configure(routes);

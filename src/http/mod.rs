@@ -6,6 +6,7 @@ mod admin;
 mod audit;
 mod body;
 mod callbacks;
+mod calls;
 mod clips;
 mod desk;
 mod gate;
@@ -50,7 +51,7 @@ const VOICE_IN: [(&str, Mode); 8] = [
 ];
 
 fn routes(app: &mut ServiceConfig) {
-    calls(app);
+    telephony(app);
     operation(app);
     for path in MEDIA {
         app.service(web::resource([path, &format!("{path}/{{name:[^/]*}}")]).to(media::not_an_upgrade));
@@ -59,7 +60,7 @@ fn routes(app: &mut ServiceConfig) {
 }
 
 /// What carriers and load balancers ask.
-fn calls(app: &mut ServiceConfig) {
+fn telephony(app: &mut ServiceConfig) {
     app.service(
         web::resource("/twilio/voice")
             .get(voice::answer)
@@ -147,6 +148,13 @@ fn operation(app: &mut ServiceConfig) {
         web::resource("/api/v1/calls/{call}/outcome")
             .post(outcome::tell)
             .default_service(problem::only("POST")),
+    )
+    .service(web::resource("/api/v1/calls").get(calls::list).default_service(problem::only("GET")))
+    .service(web::resource("/api/v1/calls/{call}").get(calls::read_one).default_service(problem::only("GET")))
+    .service(
+        web::resource("/api/v1/calls/{call}/timeline")
+            .get(calls::timeline)
+            .default_service(problem::only("GET")),
     )
     .service(web::resource("/api/v1/audit").get(audit::list).default_service(problem::only("GET")));
 }

@@ -32,6 +32,7 @@ use super::routes;
 use super::status::WhoAnswers;
 use super::workers::Workers;
 use crate::audit::AuditLog;
+use crate::call_log::CallLog;
 use crate::clips::ClipShelf;
 use crate::socket::SocketGauge;
 
@@ -95,6 +96,7 @@ pub struct Operation {
     pub rule: Arc<AdminRule>,
     pub router: Addr<Router>,
     pub audit: Arc<dyn AuditLog>,
+    pub calls: Arc<dyn CallLog>,
     pub clock: Arc<dyn Clock>,
     pub who: Arc<WhoAnswers>,
 }
@@ -104,6 +106,7 @@ impl Operation {
         app.app_data(Data::from(self.rule))
             .app_data(Data::new(self.router))
             .app_data(Data::from(self.audit))
+            .app_data(Data::from(self.calls))
             .app_data(Data::from(self.clock))
             .app_data(Data::from(self.who));
     }

@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::audit::{AuditLog, AuditUnreadable, Page};
+use crate::call_log::{self, Call, CallFilter, CallLog, CallLogUnreadable, Conversation, Event};
 use crate::clock::SystemClock;
 use crate::socket::SocketGauge;
 
@@ -116,6 +117,30 @@ impl AuditLog for TestDesk {
     }
 }
 
+impl CallLog for TestDesk {
+    fn calls(
+        &self,
+        _: CallFilter,
+        _: u32,
+        _: Option<Uuid>,
+    ) -> LocalBoxFuture<'static, Result<call_log::Page<Call>, CallLogUnreadable>> {
+        async { Ok(call_log::Page { entries: vec![], more: false }) }.boxed_local()
+    }
+
+    fn call(&self, _: Uuid) -> LocalBoxFuture<'static, Result<Option<Conversation>, CallLogUnreadable>> {
+        async { Ok(None) }.boxed_local()
+    }
+
+    fn events(
+        &self,
+        _: Uuid,
+        _: u32,
+        _: Option<Uuid>,
+    ) -> LocalBoxFuture<'static, Result<call_log::Page<Event>, CallLogUnreadable>> {
+        async { Ok(call_log::Page { entries: vec![], more: false }) }.boxed_local()
+    }
+}
+
 /// A router that sends half of the calls to realtime, and operators at this machine.
 fn operation() -> Operation {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -130,6 +155,7 @@ fn operation() -> Operation {
         rule: Arc::new(AdminRule { api_key: None, public_url_is_loopback: true }),
         router: router.start(),
         audit: Arc::new(TestDesk::default()),
+        calls: Arc::new(TestDesk::default()),
         clock,
         who: Arc::new(WhoAnswers("tandem".to_owned())),
     }

@@ -85,7 +85,7 @@ const NO_PART: i64 = -1;
 
 /// What the error of a failed reading or writing calls it.
 const JOURNAL: &str = "the journal";
-const CALL: &str = "a call";
+pub(super) const CALL: &str = "a call";
 
 impl Archive for Store {
     fn written(&self, spool: Uuid) -> LocalBoxFuture<'static, Result<u64, ArchiveError>> {
@@ -248,11 +248,12 @@ fn part(key: &TurnKey) -> i64 {
 
 // ------------------------------------------------------------ reading
 
-/// `id, agent, from_number, to_number, started_at, routed, rule, mode`
-type CallRow = (Id, String, Option<String>, Option<String>, Stamp, String, Option<String>, String);
-
-/// `failed, spent, questions, state, over_at`
-type StandingRow = (String, String, Option<String>, String, Option<Stamp>);
+/// `id, agent, from_number, to_number, started_at, routed, rule, mode, failed, spent, questions, state, over_at`
+#[rustfmt::skip]
+type CallRow = (
+    Id, String, Option<String>, Option<String>, Stamp, String, Option<String>, String, String, String, Option<String>,
+    String, Option<Stamp>,
+);
 
 /// `who, item, part, text, audio_ms, heard_ms, complete, began_ms`
 type TurnRow = (String, String, i64, String, i64, Option<i64>, bool, i64);
@@ -262,21 +263,19 @@ impl Store {
         let sid = call_sid.clone();
         let turns_max = i64::try_from(TURNS_MAX).unwrap_or(i64::MAX);
         let read = self.read(async move |connection| {
-            let select = "SELECT id, agent, from_number, to_number, started_at, routed, rule, mode FROM calls \
-                          WHERE call_sid = $1 ORDER BY id DESC LIMIT 1";
+            let select = "SELECT id, agent, from_number, to_number, started_at, routed, rule, mode, failed, spent, \
+                          questions, state, over_at FROM calls WHERE call_sid = $1 ORDER BY id DESC LIMIT 1";
             let found: Option<CallRow> = row!(connection, select, sid)?;
             let Some(call) = found else { return Ok(None) };
-            let select = "SELECT failed, spent, questions, state, over_at FROM calls WHERE id = $1";
-            let standing: Option<StandingRow> = row!(connection, select, call.0)?;
             let select = "SELECT who, item, part, text, audio_ms, heard_ms, complete, began_ms FROM turns \
                           WHERE call_id = $1 ORDER BY began_ms DESC, part DESC LIMIT $2";
             let turns: Vec<TurnRow> = rows!(connection, select, call.0, turns_max)?;
-            Ok(standing.map(|standing| (call, standing, turns)))
+            Ok(Some((call, turns)))
         });
         let found = read.await.map_err(|source| StoreError::Read { what: CALL, source })?;
-        let Some((call, standing, turns)) = found else { return Ok(None) };
-        let (Id(id), agent, from_opt, to_opt, Stamp(started_at), routed, rule_opt, mode) = call;
-        let (failed, spent, questions, state, over_at) = standing;
+        let Some((call, turns)) = found else { return Ok(None) };
+        let (Id(id), agent, from_opt, to_opt, Stamp(started_at), routed, rule_opt, mode, ..) = call;
+        let (.., failed, spent, questions, state, over_at) = call;
         let turns_opt = questions.map(|questions| meant(&questions)).transpose()?;
         let state: CallState = meant(&state)?;
         let state = if over_at.is_some() { state.for_good() } else { state };
@@ -315,11 +314,11 @@ fn turn(
 }
 
 /// A name that stands in a column by itself.
-fn named<T: DeserializeOwned>(name: &str) -> Result<T, StoreError> {
+pub(super) fn named<T: DeserializeOwned>(name: &str) -> Result<T, StoreError> {
     serde_json::from_value(json!(name)).map_err(|error| odd(&error))
 }
 
-fn meant<T: DeserializeOwned>(document: &str) -> Result<T, StoreError> {
+pub(super) fn meant<T: DeserializeOwned>(document: &str) -> Result<T, StoreError> {
     serde_json::from_str(document).map_err(|error| odd(&error))
 }
 

@@ -12,7 +12,8 @@
 //! | `migrations.rs` | how its tables came about |
 //! | `settings.rs` | one document per name; a change and its audit entry are one transaction |
 //! | `audit.rs` | entries, added and read |
-//! | `calls.rs` | calls, turns and events |
+//! | `calls.rs` | calls, turns and events, written and gone on with |
+//! | `call_log.rs` | the same, as operators read them |
 //! | `rows.rs` | many rows at once |
 //! | `error.rs` | what can go wrong |
 //!
@@ -25,6 +26,7 @@
 //! gone is done to its end.
 
 mod audit;
+mod call_log;
 mod calls;
 mod columns;
 mod database;

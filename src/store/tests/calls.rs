@@ -11,6 +11,7 @@ use tandem_actors::record::{CallRecord, CallState};
 use tandem_media::playout::Part;
 
 use super::*;
+use crate::call_log::{CallFilter, CallLog};
 use crate::journal::{Archive, Batch, Entry, EventEntry, User, call_entry};
 
 const SPOOL: Uuid = Uuid::from_u128(7);
@@ -143,6 +144,51 @@ on_both! {
         let failed = store.write_journal(1, vec![entry(&Ledger::default(), &call(1)), event]).await;
         assert!(failed.unwrap_err().to_string().starts_with("cannot write the journal: "));
         assert_eq!((store.find("CA1").await, store.written(SPOOL).await), (Ok(None), Ok(0)));
+    }
+
+    async fn operators_read_what_they_ask_for(ground) {
+        let store = ground.open().await;
+        let mut entries = Vec::new();
+        for n in 1..=6 {
+            let mut record = call(n);
+            record.started_at = time(60 * i64::try_from(n).unwrap());
+            record.mode = if n % 2 == 0 { Mode::Cascade } else { Mode::Realtime };
+            if n < 4 {
+                record.state = CallState::Ended { reason: "silence".to_owned(), for_good: true };
+            }
+            record.ledger.said(Speaker::Caller, "item", "Is it open?", 500);
+            entries.push(entry(&Ledger::default(), &record));
+        }
+        entries.push(Entry::Over { call_sid: "CA4".to_owned(), at: time(9_000) });
+        entries.push(Entry::Event(EventEntry {
+            id: Uuid::from_u128(1), at: time(1), call: CallId(Uuid::from_u128(2)), at_us: 1_500,
+            what: json!({ "event": "engine_ready" }),
+        }));
+        write(&store, 1, entries).await;
+        let user = Some(Uuid::from_u128(1));
+        let found = async |filter: CallFilter| -> Vec<u128> {
+            let page = store.calls(filter, 10, None).await.unwrap();
+            page.entries.iter().map(|call| call.id.as_u128()).collect()
+        };
+        let all = CallFilter::default();
+        assert_eq!(found(all.clone()).await, [6, 5, 4, 3, 2, 1]);
+        assert_eq!(found(CallFilter { live: Some(true), ..all.clone() }).await, [6, 5]);
+        assert_eq!(found(CallFilter { mode: Some(Mode::Cascade), user, ..all.clone() }).await, [6, 4, 2]);
+        let between = CallFilter { since: Some(time(120)), until: Some(time(240)), ..all.clone() };
+        assert_eq!(found(between).await, [3, 2]);
+        let nobody = CallFilter { from: Some("+1".to_owned()), agent: Some("x".to_owned()), ..all.clone() };
+        assert_eq!(found(nobody).await, [0; 0]);
+        let page = store.calls(all, 2, Some(Uuid::from_u128(5))).await.unwrap();
+        assert_eq!((page.entries.len(), page.entries[0].id.as_u128(), page.more), (2, 4, true));
+        assert_eq!((page.entries[0].state.as_str(), page.entries[0].ended_at), ("ended", Some(time(9_000))));
+        let conversation = CallLog::call(&store, Uuid::from_u128(2)).await.unwrap().unwrap();
+        assert_eq!((conversation.call.state.as_str(), conversation.turns.len()), ("ended", 1));
+        assert_eq!(CallLog::call(&store, Uuid::nil()).await, Ok(None));
+        let events = store.events(Uuid::from_u128(2), 1, None).await.unwrap();
+        assert_eq!((events.entries.len(), events.entries[0].at_ms, events.more), (1, 1.5, false));
+        say(&store, "DROP TABLE calls").await.unwrap();
+        let unread = store.calls(CallFilter::default(), 1, None).await.unwrap_err().to_string();
+        assert!(unread.starts_with("cannot read a call: "), "{unread}");
     }
 
     async fn a_call_that_makes_no_sense_is_named(ground) {
