@@ -7,6 +7,7 @@
 mod agents;
 mod facts;
 mod house;
+mod housekeeping;
 mod logbook;
 mod probes;
 
@@ -170,6 +171,11 @@ impl App {
                 workers,
             },
         )?;
+        actix_rt::spawn(housekeeping::keep_house(
+            store.clone(),
+            Arc::new(SystemClock),
+            housekeeping::retention(&config.retention),
+        ));
         let handle = server.handle();
         actix_rt::spawn(server);
         Ok(Self { address, carrier_sockets, provider_sockets, switchboard, logbook, store, server: handle })

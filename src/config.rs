@@ -50,6 +50,8 @@ pub struct Config {
     #[config(nested)]
     pub database: Database,
     #[config(nested)]
+    pub retention: Retention,
+    #[config(nested)]
     pub admin: Admin,
     /// Which mode a new call gets, until an operator says otherwise over HTTP.
     #[config(nested)]
@@ -109,6 +111,22 @@ pub struct Database {
     /// Whether callers' numbers are kept. Otherwise a caller is known by a keyed hash of his number.
     #[config(default = true)]
     pub keep_numbers: bool,
+}
+
+/// How long things are kept, in days; what is not set is kept for ever. The audit log always is.
+#[derive(Debug, confique::Config)]
+pub struct Retention {
+    /// Calls, with all that is told below.
+    #[config(validate((1..=36_500).contains(calls_days), "must be 1 to 36500"))]
+    pub calls_days: Option<u32>,
+
+    /// What was said in them.
+    #[config(validate((1..=36_500).contains(turns_days), "must be 1 to 36500"))]
+    pub turns_days: Option<u32>,
+
+    /// What happened in them.
+    #[config(validate((1..=36_500).contains(events_days), "must be 1 to 36500"))]
+    pub events_days: Option<u32>,
 }
 
 #[derive(Debug, confique::Config)]

@@ -15,6 +15,7 @@
 //! | `calls.rs` | calls, turns and events, written and gone on with |
 //! | `call_log.rs` | the same, as operators read them |
 //! | `rows.rs` | many rows at once |
+//! | `retention.rs` | what has become old |
 //! | `error.rs` | what can go wrong |
 //!
 //! **Threads.** A connection to PostgreSQL belongs to the runtime that made it, and so does sqlx's pool: its upkeep runs
@@ -33,6 +34,7 @@ mod database;
 mod error;
 mod migrations;
 mod place;
+mod retention;
 mod rows;
 mod settings;
 
@@ -50,6 +52,7 @@ use tokio::task::LocalSet;
 use self::database::{Connection, Database};
 pub use self::error::StoreError;
 use self::place::Place;
+pub use self::retention::{Aging, BATCH};
 
 /// Work that is under way; more waits with those who ask. Operators and resumed calls ask a few times a second; all of a
 /// full node's 500 calls that resume at once ask 500 times, and each takes a millisecond.

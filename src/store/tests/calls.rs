@@ -191,6 +191,31 @@ on_both! {
         assert!(unread.starts_with("cannot read a call: "), "{unread}");
     }
 
+    async fn what_is_old_is_deleted_batch_by_batch_and_the_rest_stays(ground) {
+        let store = ground.open().await;
+        let id = |second: i64, n: u128| {
+            let ms = u128::try_from(time(second).as_millisecond()).unwrap();
+            Uuid::from_u128((ms << 80) | (7 << 76) | n)
+        };
+        let mut entries = Vec::new();
+        for (n, second) in (0..).zip([-3_600; 600].into_iter().chain([3_600; 5])) {
+            let mut record = CallRecord { id: CallId(id(second, n)), ..call(n) };
+            record.ledger.said(Speaker::Caller, "item", "Is it open?", 500);
+            entries.push(entry(&Ledger::default(), &record));
+            let (call, what) = (record.id, json!({ "event": "engine_ready" }));
+            entries.push(Entry::Event(EventEntry { id: id(second, n), at: time(second), call, at_us: 0, what }));
+        }
+        write(&store, 1, entries).await;
+        let rows = async || [count(&store, "calls").await, count(&store, "turns").await, count(&store, "event_log").await];
+        assert_eq!(rows().await, [605, 605, 605]);
+        let delete = async |what| store.delete_older(what, time(0)).await.unwrap();
+        assert_eq!((delete(Aging::Events).await, delete(Aging::Events).await), (500, 100));
+        assert_eq!(delete(Aging::Turns).await, 500);
+        assert_eq!(rows().await, [605, 105, 5]);
+        assert_eq!((delete(Aging::Calls).await, delete(Aging::Calls).await, delete(Aging::Calls).await), (500, 100, 0));
+        assert_eq!(rows().await, [5, 5, 5]);
+    }
+
     async fn a_call_that_makes_no_sense_is_named(ground) {
         let store = ground.open().await;
         write(&store, 1, vec![entry(&Ledger::default(), &call(1))]).await;
