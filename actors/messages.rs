@@ -10,11 +10,11 @@ use std::time::Duration;
 use actix::Message;
 use tandem_media::frame::Frame;
 use tandem_media::playout::{Heard, MarkBooks, Part};
-use tandem_wire::openai::Usage;
 
 use crate::engine::Opening;
 use crate::kit::writer::Written;
 use crate::ledger::{Ledger, Speaker};
+use crate::usage::Used;
 
 /// Which response audio belongs to. Bumped by the engine on every interruption; whatever is older is dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -200,8 +200,8 @@ pub enum EngineFact {
     AgentBroke { part: Part, audio_ms: u64 },
     /// A transcript is complete.
     Said { who: Speaker, item: String, text: String },
-    /// What a response cost, in the provider's own figures.
-    Used(Usage),
+    /// A model was used. Of a response that began, once, unless the provider does not say what it took.
+    Used(Used),
     /// A truncation was sent: what the provider now believes was heard.
     Truncated { part: Part, audio_end_ms: u64 },
     /// Nothing that came in the last while shows that the provider listens; it was asked. `caller_spoke`: on the caller's

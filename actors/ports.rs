@@ -18,6 +18,7 @@ use tandem_wire::openai::Usage;
 use crate::call::timeline::What;
 use crate::ledger::Speaker;
 use crate::record::CallRecord;
+use crate::usage::event::UsageEvent;
 
 /// One WebSocket, whichever side dialled it. The halves belong to one thread and to one actor.
 pub struct Socket {
@@ -86,10 +87,16 @@ pub enum DialError {
     Tls(String),
 }
 
+/// A model, as its provider names it, and the provider. By its name its price is found.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ModelId {
+    pub provider: String,
+    pub name: String,
+}
+
 /// A language model that answers in text. One per process, shared by all calls of all threads.
 pub trait ChatModel: Send + Sync {
-    /// What the provider calls it, by which its price is found.
-    fn name(&self) -> &str;
+    fn model(&self) -> ModelId;
 
     /// Begins an answer. The stream ends after [`ChatPiece::Done`] or an error. Dropping it abandons the request, and
     /// nothing more is paid for. It waits as long as the provider does: deadlines are the caller's.
@@ -141,8 +148,27 @@ pub struct ChatUsage {
     pub output_tokens: u64,
 }
 
+/// What an answer took, as other engines tell it: nothing but text.
+impl From<ChatUsage> for Usage {
+    fn from(used: ChatUsage) -> Self {
+        let mut usage = Self {
+            total_tokens: used.input_tokens.saturating_add(used.output_tokens),
+            input_tokens: used.input_tokens,
+            output_tokens: used.output_tokens,
+            ..Self::default()
+        };
+        usage.input_token_details.text_tokens = used.input_tokens;
+        usage.input_token_details.cached_tokens = used.cached_input_tokens;
+        usage.input_token_details.cached_tokens_details.text_tokens = used.cached_input_tokens;
+        usage.output_token_details.text_tokens = used.output_tokens;
+        usage
+    }
+}
+
 /// A model that speaks. One per process, shared by all calls of all threads.
 pub trait Voice: Send + Sync {
+    fn model(&self) -> ModelId;
+
     /// Has `text` spoken. Yields PCM16 (little-endian, mono, 24 kHz) as it is made, cut anywhere, even in mid-sample.
     /// Dropping the stream abandons the request.
     fn speak(&self, text: &str) -> LocalBoxStream<'static, Result<Bytes, ModelError>>;
@@ -150,6 +176,8 @@ pub trait Voice: Send + Sync {
 
 /// A model that listens. One per process, shared by all calls of all threads.
 pub trait Transcriber: Send + Sync {
+    fn model(&self) -> ModelId;
+
     /// Writes down an utterance: PCM16, mono, 16 kHz. `language` is ISO 639-1, or empty. Silence yields no words.
     fn transcribe(
         &self,
@@ -209,6 +237,33 @@ pub trait Prices: Send + Sync {
     /// What this usage of a model's tokens costs, in micro-dollars, rounded up. Nothing when the price of the model, or of
     /// any kind of token that was used, is unknown: that is never free.
     fn tokens(&self, model: &str, usage: &Usage) -> Option<u64>;
+
+    /// The same for a model that is paid by the time of its audio.
+    fn time(&self, model: &str, time: Duration) -> Option<u64>;
+
+    /// The same for a model that is paid by the length of its text.
+    fn characters(&self, model: &str, characters: u64) -> Option<u64>;
+
+    /// The same for a started minute of a line to the carrier.
+    fn carrier_minute(&self, line: Line) -> Option<u64>;
+
+    /// Which price list this is.
+    fn version(&self) -> u32;
+}
+
+/// What the carrier keeps open for a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Line {
+    /// The call alone.
+    Call,
+    /// The call, and a media stream.
+    Streamed,
+}
+
+/// Takes usage events, for good. One per process, shared by all threads.
+pub trait UsageSpool: Send + Sync {
+    /// Takes one more. Never waits and never fails: what it cannot keep, it counts. The same event may come twice.
+    fn append(&self, event: UsageEvent);
 }
 
 /// Wall time, for records and expiry dates. Durations are measured with `tokio::time`, which tests can pause.
@@ -216,9 +271,12 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> jiff::Timestamp;
 }
 
-/// Where ids come from.
+/// Where ids come from: all are `UUIDv7`, so that they sort by time.
 pub trait Ids: Send + Sync {
     fn call_id(&self) -> CallId;
+
+    /// Of a usage event.
+    fn event_id(&self) -> uuid::Uuid;
 }
 
 /// Identity of one call from ring to end: a `UUIDv7`, so that ids sort by time.

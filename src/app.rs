@@ -29,6 +29,7 @@ use tandem_actors::router::{
     BookError, CallFinished, Known, Router, RouterSetup, Routing, RoutingBook, Standing as RoutingStands,
 };
 use tandem_actors::switchboard::{Census, Drain, Switchboard};
+use tandem_actors::usage::Recording;
 use tokio::sync::mpsc;
 
 use self::agents::Lines;
@@ -133,7 +134,12 @@ impl App {
             ladder: config.agent.ladder.clone(),
             goes_back_up: config.agent.go_back_up,
             limits: agents::limits(&config.limits),
-            prices: Arc::new(prices),
+            recording: Recording {
+                prices: Arc::new(prices),
+                spool: logbook.usage(),
+                clock: Arc::clone(&clock),
+                ids: Arc::clone(&ids),
+            },
             tickets: Tickets::new(&ticket_secret(&config.twilio.auth_token)),
             tickets_required: config.twilio.validate_signatures,
             workers: Arc::clone(&workers),

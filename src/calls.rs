@@ -24,6 +24,8 @@ struct Kept {
     records: HashMap<String, Entry>,
     /// Call SIDs in the order in which they were first kept.
     order: VecDeque<String>,
+    /// By the ids of their newest calls.
+    sids: HashMap<CallId, String>,
 }
 
 struct Entry {
@@ -63,12 +65,23 @@ impl RecentCalls {
         entry.map(|entry| entry.record.ledger.clone()).unwrap_or_default()
     }
 
+    /// Who calls.
+    pub(crate) fn from(&self, id: CallId) -> Option<String> {
+        let kept = self.kept();
+        kept.records.get(kept.sids.get(&id)?)?.record.from_opt.clone()
+    }
+
     pub(crate) fn keep(&self, record: CallRecord) {
         let mut kept = self.kept();
         let call_sid = record.call_sid.clone();
         let known = kept.records.get(&call_sid);
         let over = known.is_some_and(|entry| entry.over && entry.record.id == record.id);
-        if kept.records.insert(call_sid.clone(), Entry { record, over }).is_some() {
+        let id = record.id;
+        kept.sids.insert(id, call_sid.clone());
+        if let Some(before) = kept.records.insert(call_sid.clone(), Entry { record, over }) {
+            if before.record.id != id {
+                kept.sids.remove(&before.record.id);
+            }
             return;
         }
         kept.order.push_back(call_sid);
@@ -78,8 +91,9 @@ impl RecentCalls {
         // The oldest that is over; a call may be older than thousands that came and went.
         let is_over = |kept: &Kept, sid: &String| kept.records.get(sid).is_none_or(|entry| !entry.is_live());
         let at = (0..kept.order.len()).find(|at| is_over(&kept, &kept.order[*at])).unwrap_or_default();
-        if let Some(forgotten) = kept.order.remove(at) {
-            kept.records.remove(&forgotten);
+        let forgotten_opt = kept.order.remove(at).and_then(|sid| kept.records.remove(&sid));
+        if let Some(Entry { record, .. }) = forgotten_opt {
+            kept.sids.remove(&record.id);
         }
     }
 
@@ -136,7 +150,9 @@ mod tests {
         assert_eq!(find(0).map(|record| record.state), Some(CallState::Live), "it lives");
         assert_eq!(find(9_999).map(|record| record.state), Some(over()));
         assert_eq!(find(1), None);
-        assert!(calls.kept().records.len() <= 1 + OVER_MAX);
+        let kept = calls.kept();
+        assert!(kept.records.len() <= 1 + OVER_MAX);
+        assert_eq!((kept.order.len(), kept.sids.len()), (kept.records.len(), kept.records.len()));
     }
 
     #[test]
@@ -149,7 +165,9 @@ mod tests {
         calls.keep(record(1, CallState::HandedOver { to: Rung::Mode(Mode::Traditional) }));
         assert_eq!(state(), Some(CallState::Ended { reason: "caller_hung_up".to_owned(), for_good: true }));
         let another = CallRecord { call_sid: "CA1".to_owned(), ..record(2, CallState::Live) };
-        calls.keep(another);
+        let ids = [another.id, record(1, CallState::Live).id];
+        calls.keep(CallRecord { from_opt: Some("+12065550188".to_owned()), ..another });
         assert_eq!(state(), Some(CallState::Live));
+        assert_eq!(ids.map(|id| calls.from(id)), [Some("+12065550188".to_owned()), None]);
     }
 }

@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{LocalBoxFuture, ready};
+use futures_util::future::ready;
 use futures_util::stream::LocalBoxStream;
 use futures_util::{FutureExt, StreamExt};
-use tandem_actors::call::turns::{ClipId, Narrator};
-use tandem_actors::ports::{ModelError, Voice};
+use tandem_actors::call::turns::{ClipId, Narration, Narrator};
+use tandem_actors::ports::{ModelError, ModelId, Voice};
 use tandem_media::g711;
 use tandem_media::pcm::PcmBytes;
 use tandem_media::{PHONE_RATE, Rate, Resampler};
@@ -138,24 +138,28 @@ impl Shelf {
 }
 
 impl Narrator for ClipNarrator {
-    fn narrate(&self, text: &str) -> LocalBoxFuture<'static, Option<ClipId>> {
+    fn model(&self) -> ModelId {
+        self.voice.model()
+    }
+
+    fn narrate(&self, text: &str) -> Narration {
         let spoken = (self.number, text.to_owned());
         let known = self.shelf.lock().by_words.get(&spoken).copied();
         if let Some((id, expires)) = known
             && expires >= Instant::now() + REUSE_BEFORE_END
         {
-            return ready(Some(id)).boxed_local();
+            return Narration { clip: ready(Some(id)).boxed_local(), is_new: false };
         }
         let (clips, speech) = (Arc::clone(&self.shelf), self.voice.speak(text));
-        async move {
+        let clip = async move {
             let recorded = timeout(NARRATE_MAX, record(speech)).await.unwrap_or(Err(ClipError::Late));
             let shelved = recorded.and_then(|codes| {
                 let id = ClipId(random_bits());
                 clips.lock().put(id, wav(&codes), spoken, Instant::now()).map(|()| id)
             });
             shelved.inspect_err(|error| clips.give_up(error)).ok()
-        }
-        .boxed_local()
+        };
+        Narration { clip: clip.boxed_local(), is_new: true }
     }
 }
 

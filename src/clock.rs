@@ -21,6 +21,11 @@ impl Ids for SystemIds {
     fn call_id(&self) -> CallId {
         CallId(uuid::Uuid::now_v7())
     }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place that ids come from")]
+    fn event_id(&self) -> uuid::Uuid {
+        uuid::Uuid::now_v7()
+    }
 }
 
 #[cfg(test)]

@@ -116,7 +116,7 @@ pub struct Database {
 /// How long things are kept, in days; what is not set is kept for ever. The audit log always is.
 #[derive(Debug, confique::Config)]
 pub struct Retention {
-    /// Calls, with all that is told below.
+    /// Calls, with what was said and happened in them.
     #[config(validate((1..=36_500).contains(calls_days), "must be 1 to 36500"))]
     pub calls_days: Option<u32>,
 
@@ -127,6 +127,10 @@ pub struct Retention {
     /// What happened in them.
     #[config(validate((1..=36_500).contains(events_days), "must be 1 to 36500"))]
     pub events_days: Option<u32>,
+
+    /// What they used, and what it cost.
+    #[config(validate((1..=36_500).contains(usage_days), "must be 1 to 36500"))]
+    pub usage_days: Option<u32>,
 }
 
 #[derive(Debug, confique::Config)]
@@ -464,7 +468,7 @@ pub struct Limits {
     #[config(default = 4, validate((1..=60).contains(silence_seconds_max), "must be 1 to 60"))]
     pub silence_seconds_max: u32,
 
-    /// What the tokens of a call may cost in one mode, in US dollars by config/prices.toml, 0.000001 to 1000000. Then the
+    /// What the models of a call may cost in one mode, in US dollars by config/prices.toml, 0.000001 to 1000000. Then the
     /// agent says so, and the call goes on in the next mode behind it in `agent.ladder`, which may cost as much again;
     /// from the last one it says goodbye. A model without a price never gets there. Not set: no bound.
     #[config(validate(

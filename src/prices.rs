@@ -1,4 +1,4 @@
-//! The price list: what tokens, minutes and characters of each model cost.
+//! The price list: what tokens, minutes and characters of each model cost, and minutes of the carrier's.
 //!
 //! It refuses to know who used what. Money is in integer micro-dollars, so that sums are exact. That is also the unit of
 //! the list's own figures: a dollar per million tokens is a micro-dollar per token.
@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
-use tandem_actors::ports::Prices;
+use tandem_actors::ports::{Line, Prices};
 use tandem_wire::openai::Usage;
 use toml::Spanned;
 
@@ -34,6 +34,15 @@ pub struct PriceList {
     tokens: BTreeMap<String, TokenPrices>,
     minutes: BTreeMap<String, Price>,
     characters: BTreeMap<String, Price>,
+    carrier: CarrierPrices,
+}
+
+/// Per started minute. What is absent is unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct CarrierPrices {
+    inbound_call: Option<Price>,
+    media_stream: Option<Price>,
 }
 
 /// Per million tokens of each kind. What is absent is unknown.
@@ -86,7 +95,7 @@ impl PriceList {
             let line = 1 + text.bytes().take(offset).filter(|&byte| byte == b'\n').count();
             PricesError::Bad { file: file.to_owned(), line, problem }
         };
-        let Written { version, date, tokens, minutes, characters } = toml::from_str(text)
+        let Written { version, date, tokens, minutes, characters, carrier } = toml::from_str(text)
             .map_err(|error| bad(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
         let mut seen = BTreeSet::new();
         for name in tokens.keys().chain(minutes.keys()).chain(characters.keys()) {
@@ -99,25 +108,35 @@ impl PriceList {
             return Err(bad(name.span().start, format!("`{}` has no price", name.get_ref())));
         }
         let (tokens, minutes, characters) = (plain(tokens), plain(minutes), plain(characters));
-        Ok(Self { version, date, tokens, minutes, characters })
-    }
-
-    /// What a model costs that is paid by the time of its audio.
-    pub fn time(&self, model: &str, time: Duration) -> Option<u64> {
-        let price = self.minutes.get(model)?;
-        Some(rounded_up(time.as_micros() * u128::from(price.0), 60_000_000))
-    }
-
-    /// What a model costs that is paid by the length of its text.
-    pub fn characters(&self, model: &str, characters: u64) -> Option<u64> {
-        let price = self.characters.get(model)?;
-        Some(rounded_up(u128::from(characters) * u128::from(price.0), 1_000_000))
+        Ok(Self { version, date, tokens, minutes, characters, carrier })
     }
 }
 
 impl Prices for PriceList {
     fn tokens(&self, model: &str, usage: &Usage) -> Option<u64> {
         self.tokens.get(model)?.cost(usage)
+    }
+
+    fn time(&self, model: &str, time: Duration) -> Option<u64> {
+        let price = self.minutes.get(model)?;
+        Some(rounded_up(time.as_micros().saturating_mul(u128::from(price.0)), 60_000_000))
+    }
+
+    fn characters(&self, model: &str, characters: u64) -> Option<u64> {
+        let price = self.characters.get(model)?;
+        Some(rounded_up(u128::from(characters) * u128::from(price.0), 1_000_000))
+    }
+
+    fn carrier_minute(&self, line: Line) -> Option<u64> {
+        let call = self.carrier.inbound_call?.0;
+        match line {
+            Line::Call => Some(call),
+            Line::Streamed => Some(call + self.carrier.media_stream?.0), // both a million dollars at most
+        }
+    }
+
+    fn version(&self) -> u32 {
+        self.version
     }
 }
 
@@ -179,6 +198,8 @@ struct Written {
     minutes: Section<Price>,
     #[serde(default)]
     characters: Section<Price>,
+    #[serde(default)]
+    carrier: CarrierPrices,
 }
 
 /// By the model's name, and where it stands.

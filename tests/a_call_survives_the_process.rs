@@ -35,6 +35,38 @@ async fn a_call_goes_on_when_its_process_is_killed_and_started_again() {
     let home = TempDir::new().unwrap();
     let database = format!("sqlite://{}", home.path().join("calls.db").display());
     lives_on(&database, [home.path(), home.path()]).await;
+    let said = export(home.path(), &database, "calls", "jsonl");
+    let call: serde_json::Value =
+        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
+    let turns = call["turns"].as_array().unwrap().iter();
+    let heard: Vec<_> = turns.filter(|turn| turn["who"] == "agent").map(|turn| &turn["heard_text"]).collect();
+    assert_eq!(heard, ["late-arrival", "farewell"].map(|id| speech::sentence(id).unwrap().text), "{said}");
+    assert_eq!((&call["state"], &call["end_reason"]), (&"ended".into(), &"caller_hung_up".into()), "{said}");
+    let table = export(home.path(), &database, "calls", "csv");
+    assert!(table.starts_with("id,call_sid,user,agent,from,") && table.lines().count() == 2, "{table}");
+    let used = export(home.path(), &database, "usage", "jsonl");
+    let used: Vec<serde_json::Value> = used.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let count = |kind: &str| used.iter().filter(|event| event["event_type"] == kind).count();
+    assert_eq!(["session_start", "tokens", "session_end"].map(count), [1, 2, 1], "{used:#?}");
+    assert!(
+        used.iter().all(|event| event["user"] == call["user"] && event["call"] == call["id"]),
+        "{used:#?}"
+    );
+    let paid =
+        used.iter().filter(|event| event["provider"] == "127.0.0.1" || event["event_type"] == "tokens");
+    let tokens: f64 = paid.map(|event| event["cost_usd"].as_f64().unwrap()).sum();
+    assert!((tokens - call["cost_usd"].as_f64().unwrap()).abs() < 1e-9, "{tokens} {used:#?}");
+    let table = export(home.path(), &database, "usage", "csv");
+    assert_eq!(table.lines().count(), 1 + used.len(), "{table}");
+}
+
+/// What the command writes of calls.
+fn export(home: &Path, database: &str, what: &str, format: &str) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
+    command.args(["export", what, "--format", format]).current_dir(home).env_clear();
+    let done = command.env("DATABASE_URL", database).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
 }
 
 #[actix_rt::test]
@@ -69,7 +101,7 @@ async fn lives_on(database: &str, homes: [&Path; 2]) {
     let greetings = call.heard.iter().filter(|sample| **sample != 0).count();
     let said = greeting.audio.len() + answer.audio.len();
     assert!(greetings <= said, "{greetings} samples of {said} were heard: he was greeted again");
-    drop(second);
+    second.end();
     let since = Instant::now();
     while provider.open_sessions() > 0 {
         assert!(since.elapsed() < PATIENCE, "a session is left open");
@@ -117,9 +149,18 @@ impl Process {
     }
 }
 
+impl Process {
+    /// In order.
+    fn end(mut self) {
+        let terminate = format!("kill -TERM {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &terminate]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
-        self.child.kill().unwrap();
+        self.child.kill().ok(); // it may have ended
         self.child.wait().unwrap();
     }
 }

@@ -36,7 +36,7 @@ fn every_command_has_help_with_an_example() {
     };
     let overview = help(&["--help"]);
     assert!(overview.contains("First try: tandem demo"), "{overview}");
-    for command in ["demo", "serve", "migrate", "sim", "call", "storm"] {
+    for command in ["demo", "serve", "migrate", "export", "sim", "call", "storm"] {
         assert!(overview.contains(&format!("\n  {command} ")), "{command} is not in the overview");
         let help = help(&[command, "--help"]);
         let (_, example) = help.split_once("Example").unwrap_or_else(|| panic!("{command} has no example"));

@@ -25,6 +25,8 @@ pub struct Sheet {
     pub transcoders_died: u32,
     /// Children that had to be killed because they did not finish in time.
     pub killed: u32,
+    /// What was used and is in no usage event, because recorders died of it or too often.
+    pub usage_lost: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +58,8 @@ pub enum Discrepancy {
     Marks,
     /// A child did not finish by itself.
     Child,
+    /// Not all that was used is recorded.
+    Usage,
 }
 
 impl Discrepancy {
@@ -67,6 +71,7 @@ impl Discrepancy {
             Self::Lane => "lane",
             Self::Marks => "marks",
             Self::Child => "child",
+            Self::Usage => "usage",
         }
     }
 }
@@ -111,6 +116,7 @@ pub fn audit(sheet: &Sheet) -> Vec<Discrepancy> {
         check(offered + rewound == taken + refused + cleared + left, Discrepancy::Lane);
     }
     check(sheet.killed == 0, Discrepancy::Child);
+    check(sheet.usage_lost == 0, Discrepancy::Usage);
     found
 }
 
@@ -156,7 +162,7 @@ mod tests {
     #[test]
     fn every_row_is_found_when_it_is_off() {
         type Spoil = fn(&mut Sheet);
-        let rows: [(Spoil, Discrepancy); 7] = [
+        let rows: [(Spoil, Discrepancy); 8] = [
             (|sheet| sheet.legs[1].frames_in += 1, Discrepancy::CallerFrames),
             (|sheet| sheet.engines[0].1.frames_forwarded -= 1, Discrepancy::ForwardedFrames),
             (|sheet| sheet.engines[1].1.frames_forwarded -= 1, Discrepancy::TranscodedFrames),
@@ -164,6 +170,7 @@ mod tests {
             (|sheet| sheet.agent_lane.left += 1, Discrepancy::Lane),
             (|sheet| sheet.wide[0].caller.left += 1, Discrepancy::Lane),
             (|sheet| sheet.killed += 1, Discrepancy::Child),
+            (|sheet| sheet.usage_lost += 1, Discrepancy::Usage),
         ];
         for (spoil, discrepancy) in rows {
             let mut sheet = clean();

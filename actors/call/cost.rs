@@ -1,10 +1,14 @@
 //! What a call has cost so far, and when that is too much for the mode it is in.
 //!
-//! Pure. It refuses to know prices, modes and what follows.
+//! Pure. It refuses to know prices, modes and what follows. The cap counts what models cost: in another mode that is
+//! another sum, while the line to the carrier costs what it costs in each.
 
 use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
+
+use crate::ports::ModelId;
+use crate::usage::meter::Told;
 
 /// Why a call changes its mode when it has reached its cap.
 pub const CAP_REACHED: &str = "cost_cap";
@@ -12,10 +16,16 @@ pub const CAP_REACHED: &str = "cost_cap";
 /// What was paid for. It travels with the call, from mode to mode and from actor to actor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spent {
-    /// Micro-dollars, of everything that has a price.
+    /// Micro-dollars, of every use of a model that has a price.
     pub microusd: u64,
-    /// What has none: it is not in the sum, and not free.
+    /// Uses that have none: they are not in the sum, and not free.
     pub unpriced: u32,
+    /// Micro-dollars of the sum that were paid for agent audio which nobody heard; an estimate.
+    pub unheard_microusd: u64,
+    /// Micro-dollars for the line to the carrier, as far as its price is known.
+    pub carrier_microusd: u64,
+    /// What was told of the call that is told once.
+    pub told: Told,
     /// What had been spent when the call left a mode because of it: the next one's cost counts from there.
     counted_from_microusd: u64,
 }
@@ -27,6 +37,11 @@ impl Spent {
             Some(microusd) => self.microusd = self.microusd.saturating_add(microusd),
             None => self.unpriced = self.unpriced.saturating_add(1),
         }
+    }
+
+    /// The line to the carrier was kept at this price.
+    pub fn note_carrier(&mut self, microusd_opt: Option<u64>) {
+        self.carrier_microusd = self.carrier_microusd.saturating_add(microusd_opt.unwrap_or_default());
     }
 
     /// Whether the cap is reached.
@@ -45,7 +60,7 @@ impl Spent {
         self.counted_from_microusd > 0
     }
 
-    /// The sum, when it is all.
+    /// What models cost, when that is all known.
     pub fn total_opt(&self) -> Option<u64> {
         (self.unpriced == 0).then_some(self.microusd)
     }
@@ -56,8 +71,57 @@ impl Spent {
         Self {
             microusd: self.microusd.saturating_sub(before.microusd),
             unpriced: self.unpriced.saturating_sub(before.unpriced),
+            unheard_microusd: self.unheard_microusd.saturating_sub(before.unheard_microusd),
+            carrier_microusd: self.carrier_microusd.saturating_sub(before.carrier_microusd),
             ..self
         }
+    }
+}
+
+/// What was paid to whom, over one actor's part in a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bill(Vec<BillLine>);
+
+/// One model of one provider, or one kind of line of the carrier's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BillLine {
+    pub provider: String,
+    pub model: String,
+    /// Micro-dollars, of everything that has a price.
+    pub microusd: u64,
+    /// What has none.
+    pub unpriced: u32,
+    /// Micro-dollars of the sum that were paid for agent audio which nobody heard; an estimate.
+    pub unheard_microusd: u64,
+}
+
+impl Bill {
+    pub fn note(&mut self, payee: &ModelId, microusd_opt: Option<u64>) {
+        let known = |line: &BillLine| line.provider == payee.provider && line.model == payee.name;
+        let at = self.0.iter().position(known).unwrap_or_else(|| {
+            self.0.push(BillLine {
+                provider: payee.provider.clone(),
+                model: payee.name.clone(),
+                microusd: 0,
+                unpriced: 0,
+                unheard_microusd: 0,
+            });
+            self.0.len() - 1
+        });
+        let line = &mut self.0[at];
+        match microusd_opt {
+            Some(microusd) => line.microusd = line.microusd.saturating_add(microusd),
+            None => line.unpriced = line.unpriced.saturating_add(1),
+        }
+    }
+
+    /// The lines, each with what was unheard of its model.
+    pub fn lines(&self, unheard_microusd_of: impl Fn(&ModelId) -> u64) -> Vec<BillLine> {
+        let with_unheard = |line: &BillLine| {
+            let model = ModelId { provider: line.provider.clone(), name: line.model.clone() };
+            BillLine { unheard_microusd: unheard_microusd_of(&model), ..line.clone() }
+        };
+        self.0.iter().map(with_unheard).collect()
     }
 }
 
@@ -109,9 +173,37 @@ mod tests {
 
     #[test]
     fn an_actor_that_goes_on_with_a_call_tells_its_own_share() {
-        let before = spent(&[Some(10), None]);
+        let mut before = spent(&[Some(10), None]);
+        before.note_carrier(Some(7));
         let mut whole = before;
         whole.note(Some(5));
-        assert_eq!(whole.since(before).total_opt(), Some(5));
+        whole.note_carrier(None);
+        whole.note_carrier(Some(1));
+        let share = whole.since(before);
+        assert_eq!((share.total_opt(), share.carrier_microusd), (Some(5), 1));
+    }
+
+    #[test]
+    fn the_line_to_the_carrier_reaches_no_cap() {
+        let mut spent = spent(&[Some(999)]);
+        spent.note_carrier(Some(1_000));
+        assert!(!spent.reached(CAP));
+    }
+
+    #[test]
+    fn a_bill_has_a_line_for_each_model_of_each_provider() {
+        let model =
+            |provider: &str, name: &str| ModelId { provider: provider.to_owned(), name: name.to_owned() };
+        let mut bill = Bill::default();
+        bill.note(&model("a", "x"), Some(3));
+        bill.note(&model("b", "x"), None);
+        bill.note(&model("a", "x"), Some(4));
+        bill.note(&model("a", "x"), None);
+        let lines = bill.lines(|model| if model.provider == "a" { 2 } else { 0 });
+        let told: Vec<_> = lines
+            .iter()
+            .map(|line| (line.provider.as_str(), line.microusd, line.unpriced, line.unheard_microusd))
+            .collect();
+        assert_eq!(told, [("a", 7, 1, 2), ("b", 0, 1, 0)]);
     }
 }

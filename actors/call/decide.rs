@@ -15,6 +15,7 @@ pub enum Role {
     Leg,
     Engine,
     Transcoder,
+    Usage,
 }
 
 impl Role {
@@ -23,6 +24,7 @@ impl Role {
             Self::Leg => "leg",
             Self::Engine => "engine",
             Self::Transcoder => "transcoder",
+            Self::Usage => "usage recorder",
         }
     }
 
@@ -33,6 +35,7 @@ impl Role {
             Self::Leg => Intensity::new(0, Duration::ZERO),
             Self::Engine => Intensity::new(1, Duration::from_secs(30)),
             Self::Transcoder => Intensity::new(3, Duration::from_secs(10)),
+            Self::Usage => Intensity::new(5, Duration::from_mins(1)),
         }
     }
 }
@@ -99,6 +102,11 @@ impl EndReason {
         }
     }
 
+    /// Whether another actor serves the call from here on.
+    pub fn goes_on(&self) -> bool {
+        matches!(self, Self::HandedOver(Rung::Mode(_)) | Self::StoodDown)
+    }
+
     /// Whether the conversation is over for a caller who is still on the line.
     pub fn is_by_us(&self) -> bool {
         matches!(
@@ -139,16 +147,19 @@ pub enum Decision {
     AwaitLeg(String),
     /// This engine is not coming back: the next rung of the ladder, for which the reason is given.
     NextRung(String),
+    /// The call goes on without this child, and an alarm is raised.
+    GoWithout(String),
     End(EndReason),
 }
 
 /// Decides. `permitted` says whether the intensity of the trouble's role allows one more replacement now, `alternative`
 /// what is left of the ladder.
 pub fn decide(phase: Phase, trouble: &Trouble, permitted: bool, alternative: Alternative) -> Decision {
-    if phase == Phase::Ending {
-        return Decision::Expected;
-    }
     match trouble {
+        // A call that ends has still to account for what it used.
+        Trouble::Died { role: Role::Usage, .. } if permitted => Decision::Replace,
+        Trouble::Died { role: Role::Usage, why } => Decision::GoWithout(why.clone()),
+        _ if phase == Phase::Ending => Decision::Expected,
         Trouble::LegEnded(LegEnd::Stopped) => Decision::End(EndReason::CallerHungUp),
         Trouble::LegEnded(LegEnd::HungUp) => Decision::End(EndReason::Shutdown),
         Trouble::LegEnded(end) => lost(phase, end.to_string()),
@@ -172,6 +183,7 @@ fn lost(phase: Phase, why: String) -> Decision {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mode::Mode;
 
     const LIVE: [Phase; 3] = [Phase::Connecting, Phase::Talking, Phase::Leaving];
 
@@ -268,5 +280,28 @@ mod tests {
             ));
         }
         assert_eq!(Role::Transcoder.intensity(), Intensity::new(3, Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn a_usage_recorder_is_replaced_at_once_even_at_the_end_and_never_ends_a_call() {
+        for phase in [Phase::Connecting, Phase::Talking, Phase::Leaving, Phase::Ending] {
+            assert_eq!(decide(phase, &died(Role::Usage), true, Alternative::Nothing), Decision::Replace);
+            let without = decide(phase, &died(Role::Usage), false, Alternative::Media);
+            assert!(matches!(without, Decision::GoWithout(_)), "{without:?}");
+        }
+        assert_eq!(Role::Usage.intensity(), Intensity::new(5, Duration::from_mins(1)));
+    }
+
+    #[test]
+    fn a_call_goes_on_only_where_another_actor_serves_it() {
+        for (end, goes_on) in [
+            (EndReason::HandedOver(Rung::Mode(Mode::Traditional)), true),
+            (EndReason::StoodDown, true),
+            (EndReason::HandedOver(Rung::Human), false),
+            (EndReason::HandedOver(Rung::Apology), false),
+            (EndReason::CallerHungUp, false),
+        ] {
+            assert_eq!(end.goes_on(), goes_on, "{end:?}");
+        }
     }
 }

@@ -230,6 +230,7 @@ impl CallActor {
         self.note(What::ModeSwitched { from: self.mode, to: rung, why: why.into() });
         match rung {
             Rung::Mode(mode) if mode.is_media() => {
+                self.flush_meter();
                 self.mode = mode;
                 self.replaced.remove(&Role::Engine); // its own failures count for it
                 self.keep_live();
@@ -340,6 +341,7 @@ impl CallActor {
     pub(super) fn await_leg(&mut self, why: String) {
         tracing::warn!(call_id = %self.setup.id, why, "carrier's socket lost; the call is kept");
         self.note(What::LegLost { why: why.as_str().into() });
+        self.meter_serves(false);
         self.agent_speaking = false;
         self.leg_awaited = Some(LegAwaited { until: Instant::now() + LEG_BACK_MAX, lost_opt: Some(why) });
     }
@@ -366,6 +368,7 @@ impl CallActor {
             due.sounded(now);
         }
         self.note(What::LegArrived);
+        self.meter_serves(true);
         self.spawn_leg(stream_sid, socket, ctx);
     }
 }

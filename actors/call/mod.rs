@@ -1,21 +1,22 @@
 //! The call: the only parent of its tree. It owns the lanes, the children and the ledger.
 //!
 //! - Owner: the switchboard's watch; it lives on the thread that answered the webhook, and its carrier's sockets come there.
-//! - In: [`LegArrived`], [`FromLeg`], [`FromEngine`], exit notices, [`EndCall`], [`CallerGone`], [`StandDown`].
+//! - In: [`LegArrived`], [`FromLeg`], [`FromEngine`], `FromUsage`, exit notices, [`EndCall`], [`CallerGone`], [`StandDown`].
 //! - Out: commands to its children, its record to the store, one [`CallEnded`] to the switchboard.
 //! - When full: its mailbox sees a few facts per turn and nothing else; audio never passes here.
 //! - When it dies: its children are killed with it, and no other call notices; its record stays.
 //!
 //! It refuses to decide what a failure means ([`mod@decide`]), where a call is in its life ([`phase`]), what a new engine
 //! must hear again ([`replay`]), how it opens ([`opening`]), when silence is too long ([`silence`]) and when the call too
-//! costly ([`cost`]); it carries out what they answer. Its hands are in two more files: `wiring` spawns, `handover` moves
-//! the call from one engine, mode or socket to the next.
+//! costly ([`cost`]); it carries out what they answer. Its hands are in three more files: `wiring` spawns, `handover` moves
+//! the call from one engine, mode or socket to the next, `metering` tells the recorder what is used.
 
 pub mod audit;
 pub mod cost;
 pub mod decide;
 mod engine;
 mod handover;
+mod metering;
 pub mod opening;
 pub mod phase;
 pub mod replay;
@@ -32,7 +33,6 @@ use std::time::Duration;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use send_wrapper::SendWrapper;
 use tandem_media::playout::{Heard, Part};
-use tandem_wire::openai::Usage;
 use tokio::time::Instant;
 
 use crate::agent::Agent;
@@ -49,19 +49,21 @@ use crate::messages::{
     EngineCommand, EngineFact, EngineFailure, FromEngine, FromLeg, Generation, LegCommand, LegEnd, LegFact,
 };
 use crate::mode::Mode;
-use crate::ports::{CallId, CallStore, Prices, Socket};
+use crate::ports::{CallId, CallStore, Socket};
 use crate::record::{CallRecord, CallState};
 use crate::switchboard::Seat;
 use crate::transcoder::Transcoder;
+use crate::usage::Recording;
 use audit::{Discrepancy, LaneBooks, Sheet, audit};
-use cost::Spent;
+use cost::{BillLine, Spent};
 use decide::{Alternative, Decision, EndReason, Role, Trouble, decide};
 use engine::Engine;
+use metering::Metering;
 use phase::{Phase, Turning};
 use replay::Unsettled;
 use silence::{Due, Step};
 use timeline::{Death, Timeline, What};
-use wiring::{Lanes, is_bridge};
+use wiring::{Lanes, engines_before, first_part, is_bridge};
 
 /// An engine that has told anything of the caller so lately hears him.
 const CALLER_TOLD_WITHIN: Duration = Duration::from_secs(3);
@@ -126,7 +128,7 @@ pub struct CallSetup {
     pub ledger: Ledger,
     /// What was paid for before.
     pub spent: Spent,
-    pub prices: Arc<dyn Prices>,
+    pub recording: Recording,
     pub engines: Arc<Engines>,
     pub fallback: Addr<Fallback>,
     pub store: Arc<dyn CallStore>,
@@ -184,8 +186,10 @@ pub struct CallReport {
     /// Empty when the books are clean.
     pub discrepancies: Vec<Discrepancy>,
     pub engine_failures: u32,
-    /// What `length` cost in tokens.
+    /// What `length` cost.
     pub spent: Spent,
+    /// What this actor's part in the call cost, by whom it is paid to.
+    pub bill: Vec<BillLine>,
 }
 
 pub struct CallActor {
@@ -212,15 +216,19 @@ pub struct CallActor {
     retired: Vec<Engine>,
     spawned: HashMap<Role, u32>,
     replaced: HashMap<Role, History>,
-    /// The mode of every engine so far, by incarnation from 1.
+    /// The mode of every engine so far, by incarnation from 1. Those of earlier actors of the call are not known here.
     modes: Vec<Mode>,
     ledger: Ledger,
+    /// What models cost, as the recorder has told.
     spent: Spent,
+    metering: Metering,
     timeline: Timeline,
     sheet: Sheet,
     generation: Generation,
     /// Parts before this one were heard to their end, or cut off.
     first_open: Part,
+    /// No engine of this actor's speaks in parts before it; an earlier actor's did.
+    first_part: Part,
     last_begun: Option<Part>,
     /// Sounds of the call's own since the engine began, and the part behind which the last of them lies.
     bridges: u32,
@@ -289,7 +297,13 @@ impl CallActor {
         let lanes = Lanes::new(&setup.limits);
         lanes.caller.keep(Unsettled::default().kept_max());
         let now = Instant::now();
+        let age = setup.recording.clock.now().duration_since(setup.started_at);
+        // Another node's clock may be ahead of ours.
+        let age = Duration::try_from(age).unwrap_or_default();
+        let engines_before = engines_before(&setup.ledger);
+        let first_part = first_part(engines_before + 1);
         Self {
+            metering: Metering::new(setup.spent, age, now),
             origin: now,
             phase: Phase::Connecting,
             mode: setup.mode,
@@ -305,15 +319,16 @@ impl CallActor {
             transcoder: None,
             retired_legs: Vec::new(),
             retired: Vec::new(),
-            spawned: HashMap::new(),
+            spawned: HashMap::from([(Role::Engine, engines_before)]),
             replaced: HashMap::new(),
-            modes: Vec::new(),
+            modes: vec![setup.mode; engines_before as usize],
             ledger: setup.ledger.clone(),
             spent: setup.spent,
             timeline: Timeline::default(),
             sheet: Sheet::default(),
             generation: Generation::default(),
-            first_open: Part(0),
+            first_part,
+            first_open: first_part,
             last_begun: None,
             cut_at: None,
             heard_before: None,
@@ -356,11 +371,16 @@ impl CallActor {
                         self.note(What::TranscoderReplaced);
                         self.spawn_transcoder(ctx);
                     }
+                    Role::Usage => {
+                        self.note(What::RecorderReplaced);
+                        self.spawn_recorder(ctx);
+                    }
                     Role::Leg => {} // its intensity permits none
                 }
             }
             Decision::AwaitLeg(why) => self.await_leg(why),
             Decision::NextRung(why) => self.ask_for_next_rung(why, ctx),
+            Decision::GoWithout(why) => self.go_without_recorder(&why),
             Decision::End(reason) => self.finish(reason, ctx),
         }
     }
@@ -423,15 +443,11 @@ impl CallActor {
         }
         self.turn(Turning::EndDecided);
         self.note(What::Ended { reason: reason.name() });
-        // Before the leg hangs up: then the carrier asks what is next.
-        match &reason {
-            EndReason::HandedOver(to) => self.keep(CallState::HandedOver { to: *to }),
-            EndReason::StoodDown => {} // the record is the other actor's
-            other => {
-                self.keep(CallState::Ended { reason: other.name().to_owned(), for_good: other.is_by_us() });
-            }
-        }
+        self.end_meter(&reason);
         self.end = Some(reason);
+        // Before the leg hangs up: then the carrier asks what is next.
+        self.keep_end();
+        self.settle_later();
         self.retire_standby();
         if let Some(engine) = &self.engine {
             engine.tell(EngineCommand::Finish);
@@ -446,6 +462,17 @@ impl CallActor {
         self.conclude_if_alone(ctx);
     }
 
+    /// Keeps what is to become of the call after this actor.
+    fn keep_end(&self) {
+        match &self.end {
+            Some(EndReason::HandedOver(to)) => self.keep(CallState::HandedOver { to: *to }),
+            Some(EndReason::StoodDown) | None => {} // the record is the other actor's
+            Some(other) => {
+                self.keep(CallState::Ended { reason: other.name().to_owned(), for_good: other.is_by_us() });
+            }
+        }
+    }
+
     fn kill_the_rest(&mut self) {
         for engine in self.engine.iter().chain(&self.retired) {
             engine.kill();
@@ -457,15 +484,19 @@ impl CallActor {
         }
     }
 
-    /// When the last child is gone: checks the books, says the last word, stops.
+    /// When the last child but the recorder is gone, and all that was used is recorded: checks the books, says the last
+    /// word, stops.
     fn conclude_if_alone(&mut self, ctx: &mut Context<Self>) {
         let alone = self.leg.is_none()
             && self.engine.is_none()
             && self.transcoder.is_none()
             && self.retired.is_empty()
             && self.retired_legs.is_empty();
-        let Some(end) = self.end.clone().filter(|_| alone) else { return };
-        self.end = None;
+        if !alone || self.end.is_none() || !self.close_meter() {
+            return;
+        }
+        let Some(end) = self.end.take() else { return };
+        self.sheet.usage_lost = self.metering.lost;
         self.sheet.caller_lane = books(&self.lanes.caller);
         self.sheet.agent_lane = books(&self.lanes.agent);
         self.close_wide_books();
@@ -489,7 +520,8 @@ impl CallActor {
             sheet: self.sheet.clone(),
             discrepancies,
             engine_failures: self.engine_failures,
-            spent: self.spent.since(self.setup.spent),
+            spent: self.spent_now().since(self.setup.spent),
+            bill: self.metering.bill(),
         })));
         ctx.stop();
     }
@@ -497,6 +529,7 @@ impl CallActor {
     // ------------------------------------------------------------ small things
 
     fn look(&mut self, ctx: &mut Context<Self>) {
+        self.tick_meter();
         if let Some(engine) = &self.engine {
             engine.tell(EngineCommand::Look);
         }
@@ -612,7 +645,7 @@ impl CallActor {
             mode: self.mode,
             failed: self.failed.clone(),
             ledger: self.ledger.clone(),
-            spent: self.spent,
+            spent: self.spent_now(),
             turns_opt: None,
             state,
         });
@@ -659,7 +692,8 @@ impl CallActor {
             (before, here) => here.or(before),
         };
         // Parts that were played out were heard, over whichever leg.
-        let played_out = (self.first_open > Part(0)).then_some(Heard { part: self.first_open, samples: 0 });
+        let played_out =
+            (self.first_open > self.first_part).then_some(Heard { part: self.first_open, samples: 0 });
         match (heard, played_out) {
             (Some(heard), Some(played_out)) if heard.part < played_out.part => Some(played_out),
             (heard, played_out) => heard.or(played_out),
@@ -670,6 +704,7 @@ impl CallActor {
     fn cut(&mut self, heard: Option<Heard>) {
         if let Some(last) = self.cut_at.take() {
             self.ledger.cut(self.first_open..=last, heard);
+            self.metering.earshot.cut(self.first_open..=last, heard);
             self.first_open = self.first_open.max(Part(last.0 + 1));
         }
         if std::mem::take(&mut self.agent_speaking)
@@ -694,6 +729,8 @@ impl Actor for CallActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        self.spawn_recorder(ctx);
+        self.tick_meter();
         self.keep_live();
         self.begin(ctx);
         ctx.run_interval(LOOK_EVERY, Self::look);
@@ -781,12 +818,15 @@ impl Handler<FromEngine> for CallActor {
 
     fn handle(&mut self, FromEngine { incarnation, fact }: FromEngine, ctx: &mut Self::Context) {
         let serving = self.engine.as_ref().is_some_and(|engine| engine.incarnation() == incarnation);
+        if fact == EngineFact::ResponseBegan {
+            self.response_began(incarnation);
+        }
         match fact {
             EngineFact::Ended { account } => {
                 let format = self.setup.engines.audio(self.mode_of(incarnation));
                 self.sheet.engines.push((format, account));
             }
-            EngineFact::Used(usage) => self.used(incarnation, &usage),
+            EngineFact::Used(used) => self.used(incarnation, used),
             fact if serving => self.on_engine(fact, ctx),
             // A transcript may come after its engine was relieved; the words are the caller's all the same.
             EngineFact::Said { who, item, text } if self.ledger.knows(who, &item) => {
@@ -856,12 +896,14 @@ impl CallActor {
                 self.note(What::AgentBegan { part: part.0 });
                 let at_ms = self.now_ms();
                 self.ledger.agent_began(&item, part, at_ms);
+                self.voice_began(part);
                 if let Some(words) = self.last_words.as_mut().filter(|_| prompted) {
                     words.part.get_or_insert(part);
                 }
             }
             EngineFact::AgentEnded { part, audio_ms } => {
                 self.ledger.agent_ended(part, audio_ms);
+                self.metering.earshot.ended(part, audio_ms);
                 self.keep_live();
             }
             EngineFact::AgentBroke { part, audio_ms } => self.ledger.agent_broke(part, audio_ms),
@@ -894,18 +936,6 @@ impl CallActor {
         self.modes[incarnation as usize - 1]
     }
 
-    /// What an engine has used is paid for, whether or not it still serves the call.
-    fn used(&mut self, incarnation: u32, usage: &Usage) {
-        let model = self.setup.engines.model(self.mode_of(incarnation), &self.setup.agent);
-        let price_opt = self.setup.prices.tokens(model, usage);
-        if price_opt.is_none() && self.spent.unpriced == 0 {
-            tracing::warn!(call_id = %self.setup.id, model, "price is unknown; the call's cost is more than is counted");
-        }
-        self.spent.note(price_opt);
-        tracing::debug!(call_id = %self.setup.id, tokens = usage.total_tokens, spent = ?self.spent, "response used");
-        self.keep_live();
-    }
-
     /// A response without a sound is no answer: it is asked for once more.
     fn answered_with_nothing(&mut self) {
         let Some(due) = self.due.as_mut().filter(|_| self.phase == Phase::Talking) else { return };
@@ -933,11 +963,13 @@ impl Handler<Exited<Role>> for CallActor {
             Role::Engine => {
                 self.retired.retain(|engine| engine.incarnation() != exited.incarnation);
                 self.standby.take_if(|standby| standby.engine.incarnation() == exited.incarnation);
+                self.engine_left(exited.incarnation);
                 self.engine.take_if(|engine| engine.incarnation() == exited.incarnation).is_some()
             }
             Role::Transcoder => leave(&mut self.transcoder, exited.incarnation),
+            Role::Usage => self.recorder_left(exited.incarnation),
         };
-        if unexplained && self.phase != Phase::Ending {
+        if unexplained && (self.phase != Phase::Ending || exited.role == Role::Usage) {
             self.sheet.transcoders_died += u32::from(exited.role == Role::Transcoder);
             let why = match exited.cause {
                 Cause::Panicked(text) => format!("panicked: {text}"),
@@ -999,6 +1031,7 @@ impl CallActor {
             Role::Leg => strike(self.leg.as_ref(), how),
             Role::Engine => self.engine.iter().for_each(|engine| engine.sabotage(how)),
             Role::Transcoder => strike(self.transcoder.as_ref(), how),
+            Role::Usage => strike(self.metering.recorder(), how),
         }
     }
 }

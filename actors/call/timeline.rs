@@ -90,6 +90,7 @@ pub enum What {
         why: Box<str>,
     },
     TranscoderReplaced,
+    RecorderReplaced,
     FarewellBegan {
         reason: &'static str,
     },

@@ -17,7 +17,7 @@ pub mod settings;
 
 pub use conversation::Conversation;
 pub use exchange::{Answer, Question, Utterance};
-pub use outside::{ClipId, Narrator};
+pub use outside::{ClipId, Narration, Narrator};
 pub use settings::TurnSettings;
 
 use std::num::NonZeroU64;
@@ -28,12 +28,11 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
     SpawnHandle, WrapFuture,
 };
-use tandem_wire::openai::Usage;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::audit::Sheet;
-use super::cost::Spent;
+use super::cost::{Bill, Spent};
 use super::decide::{EndReason, Role};
 use super::timeline::{Death, Timeline, What};
 use super::{CallEnded, CallReport, CallerGone, EndCall};
@@ -45,9 +44,12 @@ use crate::kit::child::{self, Child};
 use crate::kit::exit::{Cause, Exited};
 use crate::messages::{EngineFact, FailureKind, FromEngine};
 use crate::mode::Mode;
-use crate::ports::{CallStore, ChatModel, Prices};
+use crate::ports::{CallStore, ChatModel, Line};
 use crate::record::{CallRecord, CallState};
 use crate::switchboard::Seat;
+use crate::usage::meter::Meter;
+use crate::usage::untold::Untold;
+use crate::usage::{Amount, Item, Recorder, Recording, Used, Work};
 use conversation::{Move, Outlook, Repeated, Verdict};
 
 /// From question to answer. The carrier gives up after 15 s, and should have its document in 12; 4 are left to the
@@ -87,7 +89,7 @@ pub struct TurnSetup {
     pub cost_max_opt: Option<NonZeroU64>,
     /// What was paid for before.
     pub spent: Spent,
-    pub prices: Arc<dyn Prices>,
+    pub recording: Recording,
     pub agent: Arc<Agent>,
     pub settings: Arc<TurnSettings>,
     pub model: Arc<dyn ChatModel>,
@@ -153,6 +155,11 @@ pub struct TurnCall {
     left: bool,
     last_asked: Instant,
     timeline: Timeline,
+    /// No actor of its own: nothing here is in a hurry, and should it panic, the next question finds a successor.
+    recorder: Recorder,
+    meter: Meter,
+    untold: Untold,
+    bill: Bill,
 }
 
 struct Voicing {
@@ -167,7 +174,13 @@ impl TurnCall {
         let before = setup.now.duration_since(setup.conversation.started_at);
         let before = Duration::try_from(before).unwrap_or_default(); // another node's clock may be ahead of ours
         let now = Instant::now();
+        let mut meter = Meter::new(setup.spent.told, before, now);
+        meter.serve(true, now);
         Self {
+            recorder: setup.recording.recorder(setup.conversation.id, &setup.agent.name),
+            meter,
+            untold: Untold::default(),
+            bill: Bill::default(),
             origin: now.checked_sub(before).unwrap_or(now),
             engine: None,
             engines_spawned: 0,
@@ -272,7 +285,7 @@ impl TurnCall {
     fn engine_failed(&mut self, kind: FailureKind, why: &str, retry: bool, ctx: &mut Context<Self>) {
         // One per failure of a call: this cannot flood the fallback.
         self.setup.fallback.do_send(EngineFared { mode: Mode::Traditional, failure_opt: Some(kind) });
-        self.engine = None; // kills it, if it lives
+        self.drop_engine();
         self.thinking_opt = None;
         self.engine_failures += 1;
         tracing::warn!(call_id = %self.setup.conversation.id, why, "engine failed");
@@ -311,6 +324,7 @@ impl TurnCall {
         self.setup.fallback.do_send(EngineFared { mode: Mode::Traditional, failure_opt: None }); // one per turn
         let part = self.setup.conversation.part();
         self.note(What::AgentBegan { part });
+        self.enter([Item::Answered]);
         let narrated = self.narrate(&words);
         let spoken = async move { Utterance { clip_opt: narrated.await, words } };
         ctx.spawn(spoken.into_actor(self).map(move |say, call, ctx| {
@@ -324,7 +338,7 @@ impl TurnCall {
     /// Gives an answer, as soon as its words are a clip or there is no time to make one.
     fn voice(&mut self, mut answer: Answer, end_opt: Option<EndReason>, ctx: &mut Context<Self>) {
         if self.setup.conversation.thinking().is_none() && self.thinking_opt.take().is_some() {
-            self.engine = None; // its answer is not wanted any more
+            self.drop_engine(); // its answer is not wanted any more
         }
         let words = match &mut answer {
             Answer::Collect { .. } => None, // said because there is no time
@@ -347,15 +361,19 @@ impl TurnCall {
         }
     }
 
-    fn narrate(&self, words: &str) -> impl Future<Output = Option<ClipId>> + use<> {
-        let clip_opt = self.setup.narrator_opt.as_ref().map(|narrator| narrator.narrate(words));
-        async move { clip_opt?.await }
+    fn narrate(&mut self, words: &str) -> impl Future<Output = Option<ClipId>> + use<> {
+        let narration_opt = self.setup.narrator_opt.as_ref().map(|narrator| narrator.narrate(words));
+        if narration_opt.as_ref().is_some_and(|narration| narration.is_new) {
+            self.used(Used::speech(words));
+        }
+        async move { narration_opt?.clip.await }
     }
 
     /// While the model thinks there is time to have the filler ready in the agent's own voice.
     fn prepare_filler(&mut self, ctx: &mut Context<Self>) {
         if self.setup.narrator_opt.is_some() && !self.filler.words.is_empty() {
-            let narrated = self.narrate(&self.filler.words);
+            let filler = self.filler.words.clone();
+            let narrated = self.narrate(&filler);
             ctx.spawn(narrated.into_actor(self).map(|clip_opt, call, _| call.filler.clip_opt = clip_opt));
         }
     }
@@ -378,15 +396,73 @@ impl TurnCall {
         self.keep();
     }
 
-    fn used(&mut self, usage: &Usage) {
-        let (call_id, model) = (self.setup.conversation.id, self.setup.model.name());
-        let price_opt = self.setup.prices.tokens(model, usage);
+    // ------------------------------------------------------------ what is used
+
+    /// Lets go of the engine; that kills it, if it lives. Of an answer that it was at, nobody tells what it used.
+    fn drop_engine(&mut self) {
+        if let Some(engine) = self.engine.take() {
+            self.engine_left(engine.incarnation);
+        }
+    }
+
+    fn engine_left(&mut self, incarnation: u32) {
+        if self.untold.gone(incarnation) {
+            self.enter_untold();
+        }
+    }
+
+    fn enter_untold(&mut self) {
+        self.used(Used { work: Work::Answering, amount: Amount::Untold });
+    }
+
+    fn used(&mut self, used: Used) {
+        let model = match (used.work, &self.setup.narrator_opt) {
+            (Work::Speaking, Some(narrator)) => narrator.model(),
+            _ => self.setup.model.model(), // the carrier hears
+        };
+        self.enter([Item::Used(model, used)]);
+    }
+
+    fn tick_meter(&mut self) {
+        let due = self.meter.tick(Instant::now(), Line::Call, Duration::ZERO);
+        self.enter(due);
+    }
+
+    /// Tells the rest of what the call used here.
+    fn close_meter(&mut self, reason: &EndReason) {
+        let now = Instant::now();
+        if !reason.goes_on() {
+            self.meter.end(reason.name(), now);
+        }
+        let due = self.meter.close(now, Duration::ZERO);
+        self.enter(due);
+    }
+
+    fn enter(&mut self, items: impl IntoIterator<Item = Item>) {
+        for item in items {
+            let entry = self.setup.recording.entry(Mode::Traditional, item);
+            let recorded = self.recorder.record(&entry);
+            self.setup.recording.spool.append(recorded.event);
+            if let Some(payee) = entry.item.payee_opt() {
+                let price_opt = recorded.price.microusd_opt;
+                self.bill.note(&payee, price_opt);
+                if entry.item.is_models() {
+                    self.pay(&payee.name, price_opt);
+                } else {
+                    self.setup.spent.note_carrier(price_opt);
+                }
+            }
+        }
+        self.setup.spent.told = self.meter.told();
+    }
+
+    fn pay(&mut self, model: &str, price_opt: Option<u64>) {
+        let call_id = self.setup.conversation.id;
         if price_opt.is_none() && self.setup.spent.unpriced == 0 {
             tracing::warn!(%call_id, model, "price is unknown; the call's cost is more than is counted");
         }
         self.setup.spent.note(price_opt);
-        tracing::debug!(%call_id, tokens = usage.total_tokens, spent = ?self.setup.spent, "response used");
-        self.keep();
+        tracing::debug!(%call_id, model, spent = ?self.setup.spent, "model used");
     }
 
     // ------------------------------------------------------------ keeping
@@ -426,7 +502,8 @@ impl TurnCall {
             return;
         }
         self.left = true;
-        self.engine = None;
+        self.drop_engine();
+        self.close_meter(&reason);
         if reason == EndReason::CallerHungUp {
             let now_ms = self.now_ms();
             self.setup.conversation.hung_up(now_ms);
@@ -455,6 +532,7 @@ impl TurnCall {
             discrepancies: Vec::new(),
             engine_failures: self.engine_failures,
             spent: self.setup.spent,
+            bill: self.bill.lines(|_| 0), // what the carrier speaks, nobody here knows whether it is heard
         })));
         ctx.stop(); // whoever repeats the last question is answered from the record
     }
@@ -470,6 +548,7 @@ impl TurnCall {
     }
 
     fn look(&mut self, ctx: &mut Context<Self>) {
+        self.tick_meter();
         let asked = self.setup.fallback.send(OpenBreakers).timeout(LOOK_EVERY).into_actor(self);
         ctx.spawn(asked.map(|open, call, _| call.breakers_open = open.unwrap_or_default()));
         if self.waiting.is_empty() && self.last_asked.elapsed() >= QUIET_MAX {
@@ -499,8 +578,8 @@ impl Actor for TurnCall {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.keep();
         self.look(ctx);
+        self.keep();
         ctx.run_interval(LOOK_EVERY, Self::look);
     }
 }
@@ -546,9 +625,18 @@ impl Handler<FromEngine> for TurnCall {
             return;
         }
         match fact {
-            EngineFact::ResponseBegan => self.note(What::ResponseBegan),
+            EngineFact::ResponseBegan => {
+                if self.untold.began(incarnation) {
+                    self.enter_untold();
+                }
+                self.note(What::ResponseBegan);
+            }
             EngineFact::Said { item, text, .. } => self.said(item, text, ctx),
-            EngineFact::Used(usage) => self.used(&usage),
+            EngineFact::Used(used) => {
+                self.untold.told(incarnation);
+                self.used(used);
+                self.keep();
+            }
             EngineFact::Failed(failure) => {
                 // A limit on our rate may have passed after the apology; better than hanging up on a caller.
                 let retry = failure.retry || failure.kind == FailureKind::RateLimited;
@@ -567,6 +655,7 @@ impl Handler<Exited<Role>> for TurnCall {
         if self.engine.take_if(|engine| engine.incarnation == exited.incarnation).is_none() {
             return;
         }
+        self.engine_left(exited.incarnation);
         let why = match exited.cause {
             Cause::Panicked(text) => format!("panicked: {text}"),
             Cause::Killed => "killed".to_owned(),

@@ -45,6 +45,9 @@ const WIDE_CALLER_LANE_DEPTH: usize = 100;
 /// Parts of one engine's audio: a call cannot have more responses than this between two engines.
 const PARTS_PER_ENGINE: u32 = 1 << 16;
 
+/// An actor that goes on with a call counts its engines from those before it. No call has had so many.
+const ENGINES_MAX: u32 = 1 << 15;
+
 /// The last of them are the call's own, for the sounds it makes while that engine serves it.
 const BRIDGES_PER_ENGINE: u32 = 16;
 
@@ -71,6 +74,17 @@ impl Lanes {
         agent.keep(AGENT_KEPT);
         Self { caller: Lane::new(caller_lane_depth), agent, wide: None }
     }
+}
+
+/// Engines whose parts stand in the ledger: whoever goes on with the call gives none of their numbers again.
+pub(super) fn engines_before(ledger: &Ledger) -> u32 {
+    let last = ledger.turns().filter_map(|turn| turn.part).max().unwrap_or_default();
+    (last / PARTS_PER_ENGINE).min(ENGINES_MAX)
+}
+
+/// The first part of the engine of this incarnation.
+pub(super) fn first_part(incarnation: u32) -> Part {
+    Part(incarnation * PARTS_PER_ENGINE)
 }
 
 /// The number of the call's own `n`-th sound while the engine of this incarnation serves it.
@@ -122,7 +136,7 @@ impl CallActor {
             ledger,
             opening,
             generation: self.generation,
-            first_part: Part(incarnation * PARTS_PER_ENGINE),
+            first_part: first_part(incarnation),
             ready_max,
         };
         let wiring = EngineWiring { audio, call: ctx.address().recipient(), incarnation };
@@ -215,7 +229,7 @@ impl CallActor {
         self.lanes.agent.reader()
     }
 
-    fn next_incarnation(&mut self, role: Role) -> u32 {
+    pub(super) fn next_incarnation(&mut self, role: Role) -> u32 {
         let spawned = self.spawned.entry(role).or_default();
         *spawned += 1;
         *spawned
@@ -225,6 +239,18 @@ impl CallActor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_part_that_stands_in_a_ledger_is_given_again() {
+        let mut ledger = Ledger::default();
+        assert_eq!(engines_before(&ledger), 0);
+        for part in [first_part(1), Part(first_part(3).0 + 7), first_part(2)] {
+            ledger.agent_began("item", part, 0);
+        }
+        assert_eq!(engines_before(&ledger), 3);
+        ledger.agent_began("of another world", Part(u32::MAX), 0);
+        assert!(first_part(engines_before(&ledger) + 1_000) > first_part(3));
+    }
 
     #[test]
     fn the_calls_own_sounds_are_no_engines_parts() {

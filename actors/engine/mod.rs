@@ -25,7 +25,8 @@ use crate::kit::lane::{LaneReader, LaneWriter};
 use crate::ledger::Ledger;
 use crate::messages::{AgentAudio, FromEngine, Generation};
 use crate::mode::Mode;
-use crate::ports::EngineDialer;
+use crate::ports::{EngineDialer, ModelId};
+use crate::usage::Work;
 
 /// What an engine is told when it begins.
 pub struct Begin {
@@ -95,6 +96,8 @@ pub struct Engines {
 
 /// How realtime sessions are reached.
 pub struct RealtimeLine {
+    /// Who is paid.
+    pub provider: String,
     pub dialer: Arc<dyn EngineDialer>,
     pub dialect: Dialect,
     pub audio: AudioChoice,
@@ -116,12 +119,25 @@ impl Engines {
         }
     }
 
-    /// The model whose tokens engines of this mode use.
-    pub fn model<'a>(&'a self, mode: Mode, agent: &'a Agent) -> &'a str {
-        match (mode, &self.cascade) {
-            (Mode::Cascade, Some(models)) => models.chat.name(),
-            _ => &agent.model,
+    /// The model that does this work in engines of this mode.
+    pub fn model(&self, mode: Mode, work: Work, agent: &Agent) -> ModelId {
+        match (&self.cascade, work) {
+            (Some(models), Work::Hearing) if mode == Mode::Cascade => models.transcriber.model(),
+            (Some(models), Work::Answering) if mode == Mode::Cascade => models.chat.model(),
+            (Some(models), Work::Speaking) if mode == Mode::Cascade => models.voice.model(),
+            _ => ModelId {
+                provider: self.realtime.as_ref().map(|line| line.provider.clone()).unwrap_or_default(),
+                name: match work {
+                    Work::Hearing => agent.transcription_model.clone(),
+                    Work::Answering | Work::Speaking => agent.model.clone(),
+                },
+            },
         }
+    }
+
+    /// The model whose audio the caller hears: in a realtime session the one that answers.
+    pub fn voice(&self, mode: Mode, agent: &Agent) -> ModelId {
+        self.model(mode, Work::Speaking, agent)
     }
 
     /// How long a session of this mode may last, if there is a limit.

@@ -6,6 +6,7 @@
 mod peers;
 mod prices;
 mod quiet;
+mod recording;
 mod sabotage;
 mod store;
 mod universe;
@@ -13,6 +14,7 @@ mod universe;
 pub use peers::{CarrierPeer, Peer, ProviderPeer, socket_pair};
 pub use prices::{FlatPrice, NoPrices};
 pub use quiet::{FarEnd, QuietCall};
+pub use recording::{CountedIds, MemorySpool, VirtualClock, scripted};
 pub use sabotage::{Sabotage, SabotageChild};
 pub use store::MemoryCallStore;
 pub use universe::{CallOptions, Dial, NoProbes, Universe, test_agent};

@@ -117,14 +117,18 @@ impl CarrierPeer {
     /// Sends so much of the caller's audio at once: frames whose bytes all are `code`.
     pub fn speak(&mut self, ms: u64, code: u8) {
         for _ in 0..ms / 20 {
-            let mut payload = String::new();
-            tandem_wire::audio::encode_append(&mut payload, G711Frame::from_slice(&[code; 160]).as_slice());
-            self.peer.say(&json!({
-                "event": "media", "streamSid": self.stream_sid,
-                "media": {"track": "inbound", "timestamp": self.sent_ms.to_string(), "payload": payload}
-            }));
-            self.sent_ms += 20;
+            self.send_frame(&G711Frame::from_slice(&[code; 160]));
         }
+    }
+
+    pub fn send_frame(&mut self, frame: &G711Frame) {
+        let mut payload = String::new();
+        tandem_wire::audio::encode_append(&mut payload, frame.as_slice());
+        self.peer.say(&json!({
+            "event": "media", "streamSid": self.stream_sid,
+            "media": {"track": "inbound", "timestamp": self.sent_ms.to_string(), "payload": payload}
+        }));
+        self.sent_ms += 20;
     }
 
     pub fn echo(&self, name: &str) {

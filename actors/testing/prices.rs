@@ -1,8 +1,10 @@
 //! What models cost in a universe. It refuses to know real prices.
 
+use std::time::Duration;
+
 use tandem_wire::openai::Usage;
 
-use crate::ports::Prices;
+use crate::ports::{Line, Prices};
 
 /// No price is known.
 pub struct NoPrices;
@@ -11,13 +13,55 @@ impl Prices for NoPrices {
     fn tokens(&self, _: &str, _: &Usage) -> Option<u64> {
         None
     }
+
+    fn time(&self, _: &str, _: Duration) -> Option<u64> {
+        None
+    }
+
+    fn characters(&self, _: &str, _: u64) -> Option<u64> {
+        None
+    }
+
+    fn carrier_minute(&self, _: Line) -> Option<u64> {
+        None
+    }
+
+    fn version(&self) -> u32 {
+        0
+    }
 }
 
-/// Every token of one model costs a micro-dollar; no other model has a price.
+/// Every token, millisecond and character of one model costs a micro-dollar; no other model has a price. A minute of the
+/// line costs eight, and four more with a stream.
 pub struct FlatPrice(pub &'static str);
+
+impl FlatPrice {
+    fn flat(&self, model: &str, microusd: u64) -> Option<u64> {
+        (model == self.0).then_some(microusd)
+    }
+}
 
 impl Prices for FlatPrice {
     fn tokens(&self, model: &str, usage: &Usage) -> Option<u64> {
-        (model == self.0).then_some(usage.total_tokens)
+        self.flat(model, usage.total_tokens)
+    }
+
+    fn time(&self, model: &str, time: Duration) -> Option<u64> {
+        self.flat(model, u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn characters(&self, model: &str, characters: u64) -> Option<u64> {
+        self.flat(model, characters)
+    }
+
+    fn carrier_minute(&self, line: Line) -> Option<u64> {
+        Some(match line {
+            Line::Call => 8,
+            Line::Streamed => 12,
+        })
+    }
+
+    fn version(&self) -> u32 {
+        3
     }
 }

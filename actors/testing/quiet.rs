@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tandem_wire::openai::Dialect;
 
 use super::prices::NoPrices;
+use super::recording::{MemorySpool, VirtualClock};
 use super::store::MemoryCallStore;
 use super::universe::{NoProbes, test_agent};
 use crate::call::cost::Spent;
@@ -126,6 +127,7 @@ impl QuietCall {
         let mut agent = test_agent();
         agent.greeting.clear();
         let realtime = RealtimeLine {
+            provider: "quiet".to_owned(),
             dialer: Arc::new(QuietDialer),
             dialect: Dialect::Ga,
             audio,
@@ -152,7 +154,8 @@ impl QuietCall {
             failed: Vec::new(),
             ledger: Ledger::default(),
             spent: Spent::default(),
-            prices: Arc::new(NoPrices),
+            recording: Arc::<MemorySpool>::default()
+                .recording(Arc::new(NoPrices), Arc::new(VirtualClock::new())),
             engines: Arc::new(Engines { realtime: Some(realtime), cascade: None }),
             fallback: Fallback::new(Arc::new(NoProbes), None).start(),
             store: Arc::new(MemoryCallStore::default()),

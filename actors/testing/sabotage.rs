@@ -8,6 +8,7 @@ use crate::engine::cascade::CascadeSession;
 use crate::engine::realtime::RealtimeSession;
 use crate::leg::twilio::TwilioStream;
 use crate::transcoder::Transcoder;
+use crate::usage::UsageRecorder;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
@@ -46,7 +47,7 @@ macro_rules! sabotaged {
     )+};
 }
 
-sabotaged!(TwilioStream, RealtimeSession, CascadeSession, Transcoder);
+sabotaged!(TwilioStream, RealtimeSession, CascadeSession, Transcoder, UsageRecorder);
 
 impl Handler<SabotageChild> for CallActor {
     type Result = ();

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::peers::{CarrierPeer, Peer, ProviderPeer, socket_pair};
 use super::prices::NoPrices;
+use super::recording::{MemorySpool, VirtualClock};
 use super::store::MemoryCallStore;
 use crate::agent::{Agent, TurnDetection, TurnDetectionKind};
 use crate::call::cost::Spent;
@@ -23,7 +24,7 @@ use crate::fallback::ladder::Ladder;
 use crate::fallback::{Fallback, Prober};
 use crate::ledger::Ledger;
 use crate::mode::Mode;
-use crate::ports::{CallId, CallStore, DialError, EngineDialer, Prices, Socket};
+use crate::ports::{CallId, CallStore, Clock, DialError, EngineDialer, Prices, Socket};
 use crate::record::CallRecord;
 use crate::switchboard::{Admission, Admit, Census, CensusTaken, Switchboard, open_call};
 
@@ -31,6 +32,8 @@ pub struct Universe {
     pub switchboard: Addr<Switchboard>,
     pub fallback: Addr<Fallback>,
     pub store: Arc<MemoryCallStore>,
+    pub spool: Arc<MemorySpool>,
+    pub clock: Arc<VirtualClock>,
     reports: mpsc::UnboundedReceiver<Arc<CallReport>>,
     dialer: Arc<MemoryDialer>,
     dialled: mpsc::UnboundedReceiver<Peer>,
@@ -113,6 +116,8 @@ impl Universe {
             switchboard: Switchboard::new(10_000, Some(report)).start(),
             fallback: Fallback::new(Arc::new(NoProbes), None).start(),
             store: Arc::default(),
+            spool: Arc::default(),
+            clock: Arc::default(),
             reports,
             dialer: Arc::new(MemoryDialer { dialled: dialled_tx, plan: Mutex::default() }),
             dialled,
@@ -136,6 +141,7 @@ impl Universe {
         let Ok(Admission::Seat(seat)) = admitted else { panic!("{admitted:?}") };
         let engines = Engines {
             realtime: Some(RealtimeLine {
+                provider: "openai".to_owned(),
                 dialer: Arc::clone(&self.dialer) as Arc<dyn EngineDialer>,
                 dialect: Dialect::Ga,
                 audio: options.audio,
@@ -161,12 +167,12 @@ impl Universe {
             failed: Vec::new(),
             ledger: Ledger::default(),
             spent: Spent::default(),
-            prices: options.prices,
+            recording: self.spool.recording(options.prices, Arc::clone(&self.clock) as Arc<dyn Clock>),
             engines: Arc::new(engines),
             fallback: self.fallback.clone(),
             store: Arc::clone(&self.store) as Arc<dyn CallStore>,
             switchboard: self.switchboard.clone().recipient(),
-            started_at: jiff::Timestamp::UNIX_EPOCH,
+            started_at: self.clock.now(),
         };
         open_call(setup, &self.switchboard)
     }

@@ -17,9 +17,9 @@ use tandem_actors::call::{CallReport, EndCall};
 use tandem_actors::engine::cascade::CascadeModels;
 use tandem_actors::fallback::ladder::Rung;
 use tandem_actors::mode::Mode;
-use tandem_actors::ports::{ChatModel, ChatPiece, ChatRequest, ModelError, Transcriber, Voice};
+use tandem_actors::ports::{ChatModel, ChatPiece, ChatRequest, ModelError, ModelId, Transcriber, Voice};
 use tandem_actors::record::CallState;
-use tandem_actors::testing::{CallOptions, CarrierPeer, FlatPrice, ProviderPeer, Universe};
+use tandem_actors::testing::{CallOptions, CarrierPeer, FlatPrice, ProviderPeer, Universe, scripted};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -122,8 +122,8 @@ async fn a_call_that_has_reached_its_cap_says_so_and_goes_on_in_a_cheaper_mode()
 struct Mute;
 
 impl ChatModel for Mute {
-    fn name(&self) -> &'static str {
-        "mute"
+    fn model(&self) -> ModelId {
+        scripted("mute")
     }
 
     fn answer(&self, _: ChatRequest) -> LocalBoxStream<'static, Result<ChatPiece, ModelError>> {
@@ -132,12 +132,20 @@ impl ChatModel for Mute {
 }
 
 impl Voice for Mute {
+    fn model(&self) -> ModelId {
+        scripted("voice")
+    }
+
     fn speak(&self, _: &str) -> LocalBoxStream<'static, Result<Bytes, ModelError>> {
         stream::pending().boxed_local()
     }
 }
 
 impl Transcriber for Mute {
+    fn model(&self) -> ModelId {
+        scripted("ears")
+    }
+
     fn transcribe(&self, _: Vec<i16>, _: &str) -> LocalBoxFuture<'static, Result<String, ModelError>> {
         pending().boxed_local()
     }

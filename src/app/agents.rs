@@ -20,7 +20,7 @@ use tandem_wire::openai::session::Effort;
 
 use crate::config::{self, Config};
 use crate::dial::{
-    ChatApi, ChatLine, ChatOptions, Connections, LengthField, LineError, ProviderError, RealtimeDialer,
+    self, ChatApi, ChatLine, ChatOptions, Connections, LengthField, LineError, ProviderError, RealtimeDialer,
     SpeechApi, SpeechLine, SpeechOptions, TranscriptionLine,
 };
 use crate::prices::microusd;
@@ -69,6 +69,7 @@ impl Lines {
             .map_err(|source| LinesError::Line { section: "transcription", source })?;
         let modes = config.modes();
         let realtime = modes.contains(&Mode::Realtime).then(|| RealtimeLine {
+            provider: dial::provider(config.openai.realtime_url.host()),
             dialer: Arc::clone(&dialer),
             dialect,
             audio: match config.openai.audio {

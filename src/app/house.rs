@@ -23,12 +23,13 @@ use tandem_actors::fallback::ladder::{Ladder, Rung};
 use tandem_actors::ledger::Ledger;
 use tandem_actors::leg::twilio::{self, OpeningError};
 use tandem_actors::mode::Mode;
-use tandem_actors::ports::{CallId, CallStore, ChatModel, Clock, Ids, Outgoing, Prices, Socket};
+use tandem_actors::ports::{CallId, CallStore, ChatModel, Clock, Ids, Outgoing, Socket};
 use tandem_actors::record::{CallRecord, CallState};
 use tandem_actors::router::{Choose, RouteQuery, Router};
 use tandem_actors::switchboard::{
     self, Admission, Admit, Census, FindCall, FoundCall, LiveCall, Seat, Switchboard, open_call, open_turns,
 };
+use tandem_actors::usage::Recording;
 
 use crate::http::{Asked, Desk, MediaRequest, Refusal, Reply, Ring, Standing, TurnDesk, Workers};
 use crate::telemetry::mask_number;
@@ -62,7 +63,7 @@ pub(super) struct House {
     pub(super) ladder: Vec<Rung>,
     pub(super) goes_back_up: bool,
     pub(super) limits: Limits,
-    pub(super) prices: Arc<dyn Prices>,
+    pub(super) recording: Recording,
     pub(super) tickets: Tickets,
     pub(super) tickets_required: bool,
     pub(super) workers: Arc<Workers>,
@@ -284,7 +285,7 @@ impl House {
             failed: beginning.failed,
             ledger: beginning.ledger,
             spent: beginning.spent,
-            prices: Arc::clone(&self.prices),
+            recording: self.recording.clone(),
             engines: Arc::clone(&self.engines),
             fallback: self.fallback.clone(),
             store: Arc::clone(&self.store),
@@ -420,7 +421,7 @@ impl House {
             call_max: self.limits.call_max,
             cost_max_opt: self.limits.cost_max_opt,
             spent: beginning.spent,
-            prices: Arc::clone(&self.prices),
+            recording: self.recording.clone(),
             agent: Arc::clone(&self.agent),
             settings: Arc::clone(&self.manner),
             model: Arc::clone(&self.chat),

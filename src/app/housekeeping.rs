@@ -32,6 +32,7 @@ pub(super) fn retention(config: &Retention) -> Vec<(Aging, SignedDuration)> {
         (Aging::Events, config.events_days),
         (Aging::Turns, config.turns_days),
         (Aging::Calls, config.calls_days),
+        (Aging::Usage, config.usage_days),
     ];
     let days = |days: u32| SignedDuration::from_hours(24 * i64::from(days));
     aging.into_iter().filter_map(|(what, days_opt)| Some((what, days(days_opt?)))).collect()
@@ -62,7 +63,8 @@ mod tests {
 
     #[test]
     fn only_what_has_an_age_is_deleted() {
-        let config = Retention { calls_days: None, turns_days: Some(30), events_days: Some(1) };
+        let config =
+            Retention { calls_days: None, turns_days: Some(30), events_days: Some(1), usage_days: None };
         let hours = SignedDuration::from_hours;
         assert_eq!(retention(&config), [(Aging::Events, hours(24)), (Aging::Turns, hours(720))]);
     }

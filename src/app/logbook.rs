@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use tandem_actors::ports::{CallStore, Clock, Ids};
+use tandem_actors::ports::{CallStore, Clock, Ids, UsageSpool};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -64,6 +64,10 @@ impl Logbook {
     }
 
     pub(super) fn journal(&self) -> Arc<dyn CallStore> {
+        Arc::<Journal>::clone(&self.journal)
+    }
+
+    pub(super) fn usage(&self) -> Arc<dyn UsageSpool> {
         Arc::<Journal>::clone(&self.journal)
     }
 

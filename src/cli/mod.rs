@@ -2,6 +2,7 @@
 
 mod demo;
 mod ear;
+mod export;
 mod migrate;
 mod place_call;
 mod progress;
@@ -29,6 +30,7 @@ enum Command {
     Sim(simulate::SimOptions),
     Call(place_call::CallOptions),
     Migrate(migrate::MigrateOptions),
+    Export(export::ExportOptions),
     Storm(storm::StormOptions),
     #[command(hide = true)]
     StormRelay(storm::relay::RelayOptions),
@@ -45,6 +47,7 @@ pub fn run(environment: &Environment) -> ExitCode {
         Command::Sim(options) => simulate::run(&options, environment),
         Command::Call(options) => place_call::run(&options, environment),
         Command::Migrate(options) => migrate::run(&options, environment),
+        Command::Export(options) => export::run(&options, environment),
         Command::Storm(options) => storm::run(&options),
         Command::StormRelay(options) => storm::relay::run(&options),
     };

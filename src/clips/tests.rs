@@ -20,6 +20,10 @@ impl Parrot {
 }
 
 impl Voice for Parrot {
+    fn model(&self) -> ModelId {
+        ModelId { provider: "jungle".to_owned(), name: "parrot".to_owned() }
+    }
+
     fn speak(&self, _: &str) -> LocalBoxStream<'static, Result<Bytes, ModelError>> {
         self.spoke.fetch_add(1, Ordering::Relaxed);
         let sound = stream::iter(self.sound.clone());
@@ -46,7 +50,7 @@ fn narrator(voice: &Arc<Parrot>) -> (Arc<ClipShelf>, ClipNarrator) {
 #[actix_rt::test]
 async fn speech_becomes_a_file_for_the_phone_as_long_and_as_loud() {
     let (shelf, narrator) = narrator(&Parrot::new(tone()));
-    let file = shelf.fetch(narrator.narrate("Hello").await.unwrap()).unwrap();
+    let file = shelf.fetch(narrator.narrate("Hello").clip.await.unwrap()).unwrap();
     let number = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
     assert_eq!(
         (&file[..4], &file[8..16], &file[38..42], &file[50..54]),
@@ -84,14 +88,14 @@ async fn speech_that_fails_is_late_empty_or_endless_is_counted_and_left_to_the_c
         vec![Ok(Bytes::from(minute)); 3],
     ] {
         let (shelf, narrator) = narrator(&Parrot::new(sound));
-        assert_eq!(narrator.narrate("Hello").await, None);
-        assert_eq!(narrator.narrate("Hello").await, None, "and is tried again the next time");
+        assert_eq!(narrator.narrate("Hello").clip.await, None);
+        assert_eq!(narrator.narrate("Hello").clip.await, None, "and is tried again the next time");
         assert_eq!((shelf.unspoken(), shelf.lock().bytes), (2, 0));
     }
     let hangs = Arc::new(Parrot { sound: tone(), hangs: true, spoke: AtomicUsize::new(0) });
     let (shelf, narrator) = narrator(&hangs);
     let asked_at = Instant::now();
-    assert_eq!((narrator.narrate("Hello").await, shelf.unspoken()), (None, 1));
+    assert_eq!((narrator.narrate("Hello").clip.await, shelf.unspoken()), (None, 1));
     assert!(asked_at.elapsed() <= NARRATE_MAX + Duration::from_millis(2));
 }
 
@@ -100,13 +104,13 @@ async fn a_phrase_is_spoken_once_for_all_who_say_it_soon() {
     tokio::time::pause();
     let voice = Parrot::new(tone());
     let (shelf, narrator) = narrator(&voice);
-    let first = narrator.narrate("One moment.").await.unwrap();
-    assert_eq!(narrator.narrate("One moment.").await, Some(first));
-    assert_ne!(narrator.narrate("Goodbye.").await, Some(first));
+    let first = narrator.narrate("One moment.").clip.await.unwrap();
+    assert_eq!(narrator.narrate("One moment.").clip.await, Some(first));
+    assert_ne!(narrator.narrate("Goodbye.").clip.await, Some(first));
     let other = shelf.narrator(Arc::clone(&voice) as Arc<dyn Voice>);
-    assert_ne!(other.narrate("One moment.").await, Some(first), "another agent has another voice");
+    assert_ne!(other.narrate("One moment.").clip.await, Some(first), "another agent has another voice");
     tokio::time::advance(CLIP_LIFETIME / 2).await;
-    assert_ne!(narrator.narrate("One moment.").await, Some(first), "it would expire too soon");
+    assert_ne!(narrator.narrate("One moment.").clip.await, Some(first), "it would expire too soon");
     assert_eq!(voice.spoke.load(Ordering::Relaxed), 4);
 }
 
@@ -114,11 +118,11 @@ async fn a_phrase_is_spoken_once_for_all_who_say_it_soon() {
 async fn a_clip_can_be_fetched_until_it_expires_and_leaves_nothing() {
     tokio::time::pause();
     let (shelf, narrator) = narrator(&Parrot::new(tone()));
-    let id = narrator.narrate("Hello").await.unwrap();
+    let id = narrator.narrate("Hello").clip.await.unwrap();
     tokio::time::advance(CLIP_LIFETIME * 9 / 10).await;
     assert!(shelf.fetch(id).is_some());
     assert!(shelf.fetch(ClipId(id.0 ^ 1)).is_none());
-    let second = narrator.narrate("Hello").await.unwrap();
+    let second = narrator.narrate("Hello").clip.await.unwrap();
     tokio::time::advance(CLIP_LIFETIME / 10).await;
     assert!(shelf.fetch(id).is_none() && shelf.fetch(second).is_some());
     tokio::time::advance(CLIP_LIFETIME).await;

@@ -9,7 +9,9 @@ use futures_util::stream::{self, LocalBoxStream};
 use futures_util::{StreamExt, TryFutureExt};
 use secrecy::SecretString;
 use tandem_actors::ledger::Speaker;
-use tandem_actors::ports::{ChatModel, ChatPiece, ChatRequest, ChatStop, ChatTurn, ChatUsage, ModelError};
+use tandem_actors::ports::{
+    ChatModel, ChatPiece, ChatRequest, ChatStop, ChatTurn, ChatUsage, ModelError, ModelId,
+};
 use tandem_wire::openai::answer::{AnswerError, End, Message, Piece, Role, Stop};
 use tandem_wire::openai::{chat, responses};
 use tandem_wire::sse::EventReader;
@@ -115,8 +117,8 @@ impl ChatLine {
 }
 
 impl ChatModel for ChatLine {
-    fn name(&self) -> &str {
-        &self.options.model
+    fn model(&self) -> ModelId {
+        self.endpoint.model(&self.options.model)
     }
 
     fn answer(&self, request: ChatRequest) -> LocalBoxStream<'static, Result<ChatPiece, ModelError>> {

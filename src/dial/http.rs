@@ -23,12 +23,20 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use tandem_actors::ports::ModelError;
+use tandem_actors::ports::{ModelError, ModelId};
 use tandem_wire::openai::answer::AnswerError;
 use tokio::runtime::{Handle, Id};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tower_service::Service;
+
+/// Domains of providers, and what they are called.
+const PROVIDERS: [(&str, &str); 4] = [
+    ("openai.com", "openai"),
+    ("openai.azure.com", "azure"),
+    ("elevenlabs.io", "elevenlabs"),
+    ("anthropic.com", "anthropic"),
+];
 
 /// For the name, the connection and its encryption together. A caller is waiting: another rung answers sooner than a
 /// provider that needs longer for this.
@@ -176,6 +184,11 @@ impl Endpoint {
         Ok(Self { connections, uri: joined(base, path).ok_or(LineError::Url)?, headers, key_opt })
     }
 
+    /// A model at this provider.
+    pub(super) fn model(&self, name: &str) -> ModelId {
+        ModelId { provider: provider(self.uri.host().unwrap_or_default()), name: name.to_owned() }
+    }
+
     /// Asks, and waits until an answer begins or is refused. Dropping the future abandons the request.
     pub(super) async fn post(
         &self,
@@ -229,6 +242,14 @@ impl Endpoint {
         }
         shown.chars().take(DETAIL_CHARS_MAX).collect()
     }
+}
+
+/// What a provider at this host is called in accounts. A server of one's own goes by its host.
+pub fn provider(host: &str) -> String {
+    let named = PROVIDERS.iter().find(|(domain, _)| {
+        host.strip_suffix(domain).is_some_and(|sub| sub.is_empty() || sub.ends_with('.'))
+    });
+    named.map_or(host, |(_, name)| name).to_owned()
 }
 
 fn joined(base: &str, path: &str) -> Option<Uri> {

@@ -12,7 +12,7 @@ mod transcriber;
 mod voice;
 
 pub use chat::{ChatApi, ChatLine, ChatOptions, LengthField};
-pub use http::{Connections, LineError};
+pub use http::{Connections, LineError, provider};
 pub use realtime::{ProviderError, RealtimeDialer};
 pub use tls::public_roots;
 pub use transcriber::TranscriptionLine;

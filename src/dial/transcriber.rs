@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use hyper::header::HeaderValue;
 use secrecy::SecretString;
-use tandem_actors::ports::{ModelError, Transcriber};
+use tandem_actors::ports::{ModelError, ModelId, Transcriber};
 use tandem_wire::openai::transcription;
 
 use super::http::{Connections, Endpoint, KeyHeader, LineError};
@@ -37,6 +37,10 @@ impl TranscriptionLine {
 }
 
 impl Transcriber for TranscriptionLine {
+    fn model(&self) -> ModelId {
+        self.endpoint.model(&self.model)
+    }
+
     fn transcribe(
         &self,
         samples: Vec<i16>,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, LocalBoxStream};
 use futures_util::{StreamExt, TryFutureExt};
 use secrecy::SecretString;
-use tandem_actors::ports::{ModelError, Voice};
+use tandem_actors::ports::{ModelError, ModelId, Voice};
 use tandem_wire::elevenlabs;
 use tandem_wire::openai::speech;
 
@@ -73,6 +73,10 @@ impl SpeechLine {
 }
 
 impl Voice for SpeechLine {
+    fn model(&self) -> ModelId {
+        self.endpoint.model(&self.options.model)
+    }
+
     fn speak(&self, text: &str) -> LocalBoxStream<'static, Result<Bytes, ModelError>> {
         let (endpoint, body) = (Arc::clone(&self.endpoint), self.body(text));
         let begun = async move {

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use tandem_actors::ledger::Turn;
 use tandem_actors::ports::CallId;
+use uuid::Uuid;
 
-use super::entry::{CallEntry, Entry, EventEntry, TurnKey, User};
+use super::entry::{CallEntry, Entry, EventEntry, TurnKey, UsageEntry, User};
 
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
@@ -19,6 +20,7 @@ pub(crate) struct Batch {
     /// Call SIDs that are over, with when that was said. Each is about the newest call of that name at that point.
     pub(crate) over: Vec<(String, Timestamp)>,
     pub(crate) events: Vec<EventEntry>,
+    pub(crate) usage: BTreeMap<Uuid, UsageEntry>,
 }
 
 impl Batch {
@@ -29,6 +31,7 @@ impl Batch {
                 Entry::Call(call) => batch.note(*call),
                 Entry::Over { call_sid, at } => batch.over.push((call_sid, at)),
                 Entry::Event(event) => batch.events.push(event),
+                Entry::Usage(usage) => drop(batch.usage.insert(usage.event.id, *usage)),
             }
         }
         batch
@@ -44,7 +47,7 @@ impl Batch {
         self.calls.insert(call.id, call);
     }
 
-    pub(crate) fn users(&self) -> BTreeMap<uuid::Uuid, (&User, Timestamp)> {
+    pub(crate) fn users(&self) -> BTreeMap<Uuid, (&User, Timestamp)> {
         let mut users = BTreeMap::new();
         for call in self.calls.values() {
             if let Some(user) = &call.user_opt {

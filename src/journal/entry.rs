@@ -11,6 +11,7 @@ use tandem_actors::ledger::{Speaker, Turn};
 use tandem_actors::mode::Mode;
 use tandem_actors::ports::CallId;
 use tandem_actors::record::CallState;
+use tandem_actors::usage::event::UsageEvent;
 use uuid::Uuid;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,7 @@ pub(crate) enum Entry {
         at: Timestamp,
     },
     Event(EventEntry),
+    Usage(Box<UsageEntry>),
 }
 
 /// All of a call but its turns, and those of its turns that have changed since its last entry.
@@ -47,6 +49,13 @@ pub(crate) struct CallEntry {
     pub(crate) turns: Vec<Turn>,
     /// Turns that were taken back: their words will be told again.
     pub(crate) retracted: Vec<TurnKey>,
+}
+
+/// Something was used, by whom.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct UsageEntry {
+    pub(crate) user_opt: Option<Uuid>,
+    pub(crate) event: UsageEvent,
 }
 
 /// Who called.

@@ -26,8 +26,9 @@ use futures_util::future::LocalBoxFuture;
 use jiff::Timestamp;
 use tandem_actors::call::timeline::What;
 use tandem_actors::ledger::Ledger;
-use tandem_actors::ports::{CallId, CallStore, Clock, Ids};
+use tandem_actors::ports::{CallId, CallStore, Clock, Ids, UsageSpool};
 use tandem_actors::record::CallRecord;
+use tandem_actors::usage::event::UsageEvent;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -36,7 +37,7 @@ use crate::identity::{Identity, e164};
 use crate::spool::Spool;
 
 pub(crate) use batch::Batch;
-pub(crate) use entry::{CallEntry, Entry, EventEntry, TurnKey, User};
+pub(crate) use entry::{CallEntry, Entry, EventEntry, TurnKey, UsageEntry, User};
 pub(crate) use writer::{Standing, Writer};
 
 /// Who asks for a call is a carrier that waits for its answer, 15 s at most, with somebody on the line. A database that
@@ -84,8 +85,8 @@ impl Journal {
         }
     }
 
-    fn user(&self, record: &CallRecord) -> Option<User> {
-        let number = e164(record.from_opt.as_deref()?)?;
+    fn user(&self, from_opt: Option<&str>) -> Option<User> {
+        let number = e164(from_opt?)?;
         Some(User { id: self.identity.user(&number), phone_opt: self.keeps_numbers.then_some(number) })
     }
 
@@ -107,7 +108,7 @@ impl Journal {
 impl CallStore for Journal {
     fn keep(&self, record: CallRecord) {
         let before = self.recent.ledger(&record.call_sid, record.id);
-        let mut entry = call_entry(&before, &record, self.user(&record), self.clock.now());
+        let mut entry = call_entry(&before, &record, self.user(record.from_opt.as_deref()), self.clock.now());
         if !self.keeps_numbers {
             (entry.from_opt, entry.to_opt) = (None, None);
         }
@@ -139,8 +140,15 @@ impl CallStore for Journal {
     fn note(&self, call: CallId, at: Duration, what: &What) {
         let Ok(what) = serde_json::to_value(what) else { return };
         let at_us = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
-        let (id, at) = (self.ids.call_id().0, self.clock.now());
+        let (id, at) = (self.ids.event_id(), self.clock.now());
         self.append(&Entry::Event(EventEntry { id, at, call, at_us, what }));
+    }
+}
+
+impl UsageSpool for Journal {
+    fn append(&self, event: UsageEvent) {
+        let user = self.user(self.recent.from(event.call).as_deref());
+        self.append(&Entry::Usage(Box::new(UsageEntry { user_opt: user.map(|user| user.id), event })));
     }
 }
 

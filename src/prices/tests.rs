@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use tandem_actors::ports::ChatUsage;
+use tandem_actors::ports::{ChatUsage, Line};
 
 use super::*;
 
@@ -108,6 +108,21 @@ fn time_and_text_are_priced_by_their_length() {
 }
 
 #[test]
+fn a_minute_of_the_line_costs_the_call_and_its_stream() {
+    let prices = house();
+    assert_eq!(prices.carrier_minute(Line::Call), Some(8_500));
+    assert_eq!(prices.carrier_minute(Line::Streamed), Some(8_500 + 4_000));
+    let only = |lines: &str| {
+        let text = format!("version = 1\ndate = \"2026-11-20\"\n[carrier]\n{lines}");
+        let prices = PriceList::read(&text, Path::new("mine.toml")).unwrap();
+        [Line::Call, Line::Streamed].map(|line| prices.carrier_minute(line))
+    };
+    assert_eq!(only("inbound_call = 0.01"), [Some(10_000), None]);
+    assert_eq!(only("media_stream = 0.01"), [None, None]);
+    assert_eq!(only("inbound_call = 0\nmedia_stream = 0"), [Some(0), Some(0)], "a carrier of one's own");
+}
+
+#[test]
 fn no_figure_of_a_provider_overflows() {
     let mut absurd = usage([u64::MAX, 0, 0, 0, u64::MAX, 0].map(|tokens| tokens / 4));
     assert_eq!(house().tokens("gpt-realtime-2.1", &absurd), Some(u64::MAX));
@@ -169,7 +184,8 @@ fn a_wrong_list_is_refused_whole_and_the_line_is_named() {
             "[token]\n",
             bad(
                 3,
-                "unknown field `token`, expected one of `version`, `date`, `tokens`, `minutes`, `characters`",
+                "unknown field `token`, expected one of `version`, `date`, `tokens`, `minutes`, `characters`, \
+                 `carrier`",
             ),
         ),
         (
@@ -189,6 +205,17 @@ fn a_wrong_list_is_refused_whole_and_the_line_is_named() {
         (
             "[minutes]\nm = \"1.0\"",
             bad(4, "invalid type: string \"1.0\", expected 0 to 1000000 dollars, with at most six decimals"),
+        ),
+        (
+            "[carrier]\noutbound = 0.01",
+            bad(4, "unknown field `outbound`, expected `inbound_call` or `media_stream`"),
+        ),
+        (
+            "[carrier]\ninbound_call = -1",
+            bad(
+                4,
+                "invalid value: floating point `-1.0`, expected 0 to 1000000 dollars, with at most six decimals",
+            ),
         ),
         ("[minutes]\nm = 1\n\n[characters]\nm = 1", bad(7, "`m` has a price in another section")),
         ("[tokens]\nm = { text_in = 1 }\nm = { text_in = 2 }", bad(5, "duplicate key")),

@@ -1,4 +1,4 @@
-//! Calls with their turns and events: written in batches as the journal brings them, and found again by who goes on
+//! Calls with their turns, events and usage: written in batches as the journal brings them, and found again by who goes on
 //! with them.
 //!
 //! It refuses to know how a call goes on.
@@ -18,7 +18,7 @@ use super::columns::{Id, Stamp};
 use super::database::{Connection, execute, row, rows};
 use super::error::StoreError;
 use super::rows::{Again, Kind, Row, Table, id, integer, stamp, text};
-use crate::journal::{Archive, ArchiveError, Batch, CallEntry, EventEntry, TurnKey};
+use crate::journal::{Archive, ArchiveError, Batch, CallEntry, EventEntry, TurnKey, UsageEntry};
 
 const USERS: Table = Table {
     name: "users",
@@ -76,6 +76,28 @@ const EVENT_LOG: Table = Table {
         ("at_us", Kind::Integer),
         ("event", Kind::Text),
         ("detail", Kind::Text),
+    ],
+    again: Again::Stays,
+};
+
+const USAGE_EVENTS: Table = Table {
+    name: "usage_events",
+    columns: &[
+        ("id", Kind::Id),
+        ("at", Kind::Stamp),
+        ("call_id", Kind::Id),
+        ("user_id", Kind::Id),
+        ("agent", Kind::Text),
+        ("mode", Kind::Text),
+        ("event_type", Kind::Text),
+        ("provider", Kind::Text),
+        ("model", Kind::Text),
+        ("quantity", Kind::Integer),
+        ("unit", Kind::Text),
+        ("metadata", Kind::Text),
+        ("cost_microusd", Kind::Integer),
+        ("unheard_microusd", Kind::Integer),
+        ("price_version", Kind::Integer),
     ],
     again: Again::Stays,
 };
@@ -173,7 +195,8 @@ async fn put(connection: &mut Connection<'_>, batch: Batch) -> sqlx::Result<()> 
                     WHERE call_sid = $1 AND started_at <= $2 AND over_at IS NULL";
         execute!(connection, over, call_sid, Stamp(at))?;
     }
-    EVENT_LOG.put(connection, batch.events.iter().map(event_row).collect()).await
+    EVENT_LOG.put(connection, batch.events.iter().map(event_row).collect()).await?;
+    USAGE_EVENTS.put(connection, batch.usage.values().map(usage_row).collect()).await
 }
 
 fn call_row(call: &CallEntry) -> Row {
@@ -226,6 +249,32 @@ fn event_row(event: &EventEntry) -> Row {
     let name = event.what["event"].as_str().unwrap_or_default();
     let at_us = integer(event.at_us);
     vec![id(event.id), stamp(event.at), id(event.call.0), at_us, text(name), document(&event.what)]
+}
+
+fn usage_row(UsageEntry { user_opt, event }: &UsageEntry) -> Row {
+    let text_opt = |value: &Option<String>| value.as_deref().map_or(Value::Null, text);
+    vec![
+        id(event.id),
+        stamp(event.at),
+        id(event.call.0),
+        user_opt.map_or(Value::Null, id),
+        text(&event.agent),
+        text(event.mode.name()),
+        name(&event.kind),
+        text_opt(&event.provider_opt),
+        text_opt(&event.model_opt),
+        integer(event.quantity),
+        name(&event.unit),
+        document(&event.metadata),
+        event.cost_microusd_opt.map_or(Value::Null, integer),
+        integer(event.unheard_microusd),
+        event.price_version.into(),
+    ]
+}
+
+/// What is written as its name in JSON, by itself.
+fn name(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).expect("a name is a text")
 }
 
 /// JSON within a cell.

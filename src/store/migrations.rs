@@ -31,7 +31,7 @@ macro_rules! changes {
     };
 }
 
-pub(super) const CHANGES: [Change; 3] = changes![1 "settings", 2 "audit_log", 3 "calls"];
+pub(super) const CHANGES: [Change; 4] = changes![1 "settings", 2 "audit_log", 3 "calls", 4 "usage_events"];
 
 fn migrator(text: impl Fn(&Change) -> &'static str) -> Migrator {
     let migration = |change: &Change| {

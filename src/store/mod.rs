@@ -14,6 +14,7 @@
 //! | `audit.rs` | entries, added and read |
 //! | `calls.rs` | calls, turns and events, written and gone on with |
 //! | `call_log.rs` | the same, as operators read them |
+//! | `usage_log.rs` | usage, as operators read it |
 //! | `rows.rs` | many rows at once |
 //! | `retention.rs` | what has become old |
 //! | `error.rs` | what can go wrong |
@@ -37,6 +38,7 @@ mod place;
 mod retention;
 mod rows;
 mod settings;
+mod usage_log;
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -22,6 +22,8 @@ pub enum Aging {
     Turns,
     /// What happened in them.
     Events,
+    /// What they used.
+    Usage,
 }
 
 impl Store {
@@ -47,6 +49,11 @@ impl Store {
                 Aging::Events => (
                     &[],
                     "DELETE FROM event_log WHERE id IN (SELECT id FROM event_log WHERE id < $1 ORDER BY id LIMIT $2)",
+                ),
+                Aging::Usage => (
+                    &[],
+                    "DELETE FROM usage_events WHERE id IN \
+                     (SELECT id FROM usage_events WHERE id < $1 ORDER BY id LIMIT $2)",
                 ),
             };
             for delete in of_chosen {

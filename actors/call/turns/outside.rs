@@ -8,11 +8,24 @@ use std::fmt;
 use futures_util::future::LocalBoxFuture;
 use serde::{Deserialize, Serialize};
 
+use crate::ports::ModelId;
+
 /// Makes clips of words, in one agent's voice. Shared by all its calls of all threads.
 pub trait Narrator: Send + Sync {
-    /// Has `text` spoken. Answers within the few seconds that a caller can be kept waiting: with nothing when it cannot
-    /// be spoken by then, and the carrier has to say it.
-    fn narrate(&self, text: &str) -> LocalBoxFuture<'static, Option<ClipId>>;
+    /// Whose voice it is.
+    fn model(&self) -> ModelId;
+
+    /// Has `text` spoken, unless it was before.
+    fn narrate(&self, text: &str) -> Narration;
+}
+
+/// A clip in the making.
+pub struct Narration {
+    /// There within the few seconds that a caller can be kept waiting. Nothing when the words cannot be spoken by then,
+    /// and the carrier has to say them.
+    pub clip: LocalBoxFuture<'static, Option<ClipId>>,
+    /// A model is asked to speak for it, and paid.
+    pub is_new: bool,
 }
 
 /// Names a clip: 128 random bits, as whoever knows them can listen.

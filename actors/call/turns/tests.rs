@@ -2,15 +2,18 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use futures_util::future::{LocalBoxFuture, join};
+use futures_util::future::join;
 use futures_util::stream::{self, LocalBoxStream};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 
 use super::*;
 use crate::ledger::Speaker;
-use crate::ports::{CallId, ChatPiece, ChatRequest, ChatStop, ChatUsage, ModelError};
-use crate::testing::{FlatPrice, MemoryCallStore, NoPrices, NoProbes, test_agent};
+use crate::ports::{CallId, ChatPiece, ChatRequest, ChatStop, ChatUsage, ModelError, ModelId};
+use crate::testing::{
+    FlatPrice, MemoryCallStore, MemorySpool, NoPrices, NoProbes, VirtualClock, scripted, test_agent,
+};
+use crate::usage::event::EventKind;
 
 /// How the model takes one question.
 #[derive(Clone, Debug)]
@@ -43,8 +46,8 @@ fn text(text: &str) -> ChatPiece {
 }
 
 impl ChatModel for ScriptedModel {
-    fn name(&self) -> &'static str {
-        "scripted"
+    fn model(&self) -> ModelId {
+        scripted("scripted")
     }
 
     fn answer(&self, request: ChatRequest) -> LocalBoxStream<'static, Result<ChatPiece, ModelError>> {
@@ -81,14 +84,18 @@ struct SlowNarrator {
 }
 
 impl Narrator for SlowNarrator {
-    fn narrate(&self, _: &str) -> LocalBoxFuture<'static, Option<ClipId>> {
+    fn model(&self) -> ModelId {
+        scripted("voice")
+    }
+
+    fn narrate(&self, _: &str) -> Narration {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let takes = self.takes;
-        async move {
+        let clip = async move {
             tokio::time::sleep(takes).await;
             (number < 100).then_some(ClipId(number.into()))
-        }
-        .boxed_local()
+        };
+        Narration { clip: clip.boxed_local(), is_new: true }
     }
 }
 
@@ -204,9 +211,22 @@ impl World {
         setup.goes_back_up = true;
         setup.cost_max_opt = CAP;
         setup.spent = spent;
-        setup.prices = Arc::new(FlatPrice(model));
+        setup.recording.prices = Arc::new(FlatPrice(model));
         self.call = spawn(setup, &self.house);
         self
+    }
+
+    /// The same call, recorded where the test can see it. It began so long ago, and was told of so.
+    fn recorded(mut self, age: Duration, spent: Spent) -> (Self, Arc<MemorySpool>) {
+        let (settings, house, narrator_opt) = (&self.settings, &self.house, self.narrator_opt.clone());
+        let mut setup =
+            setup(conversation(), &self.model, &self.store, settings, narrator_opt, house, &self.fallback);
+        let spool = Arc::<MemorySpool>::default();
+        setup.recording = spool.recording(Arc::new(FlatPrice("scripted")), Arc::new(VirtualClock::new()));
+        setup.now += age;
+        setup.spent = spent;
+        self.call = spawn(setup, &self.house);
+        (self, spool)
     }
 
     async fn ask(&self, question: Question) -> Result<Answer, Unanswered> {
@@ -292,7 +312,7 @@ fn setup(
         call_max: CALL_MAX,
         cost_max_opt: None,
         spent: Spent::default(),
-        prices: Arc::new(NoPrices),
+        recording: Arc::<MemorySpool>::default().recording(Arc::new(NoPrices), Arc::new(VirtualClock::new())),
         agent: Arc::new(test_agent()),
         settings: Arc::new(settings.clone()),
         model: Arc::clone(model) as Arc<dyn ChatModel>,
@@ -743,7 +763,11 @@ async fn an_answer_without_a_price_is_counted_and_ends_no_call() {
     assert_eq!(world.say("Until when?").await.0, listen("Yes."));
     world.call.do_send(CallerGone);
     let spent = world.report().await.spent;
-    assert_eq!((spent.microusd, spent.unpriced, spent.total_opt()), (0, 1, None));
+    assert_eq!(
+        (spent.microusd, spent.unpriced, spent.total_opt()),
+        (0, 2, None),
+        "of one nobody told the usage"
+    );
 }
 
 #[actix_rt::test]
@@ -753,4 +777,78 @@ async fn a_caller_who_is_never_heard_of_again_has_hung_up() {
     assert_eq!(world.report().await.end, EndReason::CallerHungUp);
     assert_eq!(world.exit().await, Cause::Stopped);
     assert!(matches!(world.heard.try_recv(), Err(mpsc::error::TryRecvError::Empty)));
+}
+
+// ------------------------------------------------------------ what it used
+
+/// Events of a kind, as what they count and cost.
+fn told(spool: &MemorySpool, kind: EventKind) -> Vec<(u64, Option<u64>)> {
+    spool.of(kind).iter().map(|event| (event.quantity, event.cost_microusd_opt)).collect()
+}
+
+#[actix_rt::test]
+async fn a_traditional_call_accounts_for_its_tokens_its_clips_its_answers_and_its_line() {
+    let narrator = Arc::new(SlowNarrator { takes: SECOND, made: AtomicU32::new(0) });
+    let world = World::with([SaysFor("From seven.", 45)], TurnSettings::default(), Some(narrator));
+    let (mut world, spool) = world.recorded(Duration::ZERO, Spent::default());
+    world.say("When?").await;
+    tokio::time::sleep(64 * SECOND).await;
+    world.call.do_send(CallerGone);
+    let report = world.report().await;
+
+    assert_eq!(told(&spool, EventKind::SessionStart), [(1, Some(0))]);
+    assert_eq!(told(&spool, EventKind::Tokens), [(45, Some(45))]);
+    assert_eq!(told(&spool, EventKind::TextMessage), [(1, Some(0))]);
+    assert_eq!(
+        told(&spool, EventKind::Tts),
+        [(19, None), (11, None)],
+        "the filler's words, and the answer's"
+    );
+    assert_eq!(told(&spool, EventKind::CarrierMinute), [(1, Some(8)), (1, Some(8))]);
+    let end = spool.of(EventKind::SessionEnd).remove(0).metadata;
+    assert_eq!(end.end_reason_opt.as_deref(), Some("caller_hung_up"));
+    let served = spool.quantity(EventKind::VoiceMinute);
+    assert!(served >= 65_000 && end.length_ms_opt == Some(served), "{served} ms, {end:?}");
+    assert_eq!((report.spent.microusd, report.spent.unpriced, report.spent.carrier_microusd), (45, 2, 16));
+    let bill: Vec<_> =
+        report.bill.iter().map(|line| (line.model.as_str(), line.microusd, line.unpriced)).collect();
+    assert_eq!(bill, [("call", 16, 0), ("voice", 0, 2), ("scripted", 45, 0)]);
+    assert_eq!(world.store.get("CA1").unwrap().spent, report.spent);
+}
+
+#[actix_rt::test]
+async fn an_answer_that_is_cut_short_or_lost_costs_nobody_knows_what() {
+    for plan in [SaysTooMuch, PanicsInMidStream] {
+        let (mut world, spool) =
+            World::new([plan.clone(), SaysFor("Until ten.", 7)]).recorded(Duration::ZERO, Spent::default());
+        world.say("When?").await;
+        tokio::time::sleep(2 * SECOND).await;
+        world.call.do_send(CallerGone);
+        let spent = world.report().await.spent;
+        assert_eq!(told(&spool, EventKind::Tokens)[0], (0, None), "{plan:?}");
+        assert_eq!(spent.total_opt(), None, "{plan:?}");
+    }
+}
+
+#[actix_rt::test]
+async fn an_actor_that_takes_a_call_over_begins_no_session_and_pays_for_no_minute_again() {
+    let (mut first, spool) = World::new([]).recorded(Duration::ZERO, Spent::default());
+    first.began().await;
+    let spent = first.store.get("CA1").unwrap().spent;
+    assert_eq!(told(&spool, EventKind::SessionStart).len(), 1);
+    first.call.do_send(CallerGone);
+    let ended = first.report().await.spent;
+
+    drop(first);
+    let (second, spool) = World::new([]).recorded(130 * SECOND, spent);
+    second.began().await;
+    assert_eq!(told(&spool, EventKind::SessionStart), []);
+    assert_eq!(told(&spool, EventKind::CarrierMinute), [(2, Some(16))], "two have begun since");
+
+    drop(second);
+    let (mut third, spool) = World::new([]).recorded(SECOND, ended);
+    third.began().await;
+    third.call.do_send(CallerGone);
+    third.report().await;
+    assert_eq!(told(&spool, EventKind::SessionEnd), [], "it has ended before");
 }

@@ -23,6 +23,7 @@ use crate::engine::Begin;
 use crate::kit::lane::{LaneReader, LaneReady, LaneWriter};
 use crate::messages::{AgentAudio, EngineAccount, EngineCommand, EngineFact, FromEngine, Tag};
 use crate::ports::{ChatModel, Transcriber, Voice};
+use crate::usage::Used;
 
 /// The models that a cascade is made of.
 #[derive(Clone)]
@@ -153,7 +154,11 @@ impl CascadeSession {
                 Effect::WriteDown(utterance) => self.write_down(utterance),
                 Effect::Think(request) => self.errands.think(self.models.chat.answer(request)),
                 Effect::StopThinking => self.errands.stop_thinking(),
-                Effect::Speak(text) => self.errands.speak(self.models.voice.speak(&text)),
+                Effect::Speak(text) => {
+                    // Paid for when it is asked for, heard or not; a second try is not paid for twice.
+                    self.tell(EngineFact::Used(Used::speech(&text)));
+                    self.errands.speak(self.models.voice.speak(&text));
+                }
                 Effect::SpeakAgain(text) => self.errands.speak_first(self.models.voice.speak(&text)),
                 Effect::Hush => {
                     self.errands.hush();

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tandem_media::playout::{Heard, Part};
-use tandem_wire::openai::Usage;
 use tokio::time::Instant;
 
 use super::answer::{Answer, Ask, PER_MS, Spoken, append, want};
@@ -20,7 +19,8 @@ use crate::agent::Agent;
 use crate::engine::Begin;
 use crate::ledger::{Ledger, Share, Speaker};
 use crate::messages::{EngineFact, EngineFailure, FailureKind, Generation, Tag};
-use crate::ports::{ChatPiece, ChatRequest, ChatTurn, ChatUsage, ModelError};
+use crate::ports::{ChatPiece, ChatRequest, ChatTurn, ModelError};
+use crate::usage::{Amount, Used, Work};
 
 /// Sentences asked for while one is being spoken, so that none has to be waited for.
 const LOOK_AHEAD: usize = 2;
@@ -243,6 +243,9 @@ impl Session {
         let Some(writing) = self.writing.as_mut().filter(|_| !self.over) else { return };
         match words {
             Ok(words) => {
+                let ms = writing.utterance.len() as u64 / PER_MS;
+                let amount = Amount::Audio(Duration::from_millis(ms));
+                effects.push(Effect::Tell(EngineFact::Used(Used { work: Work::Hearing, amount })));
                 self.writing = None;
                 self.understood(words.trim(), effects);
             }
@@ -326,7 +329,7 @@ impl Session {
             Ok(ChatPiece::Done { usage, .. }) => {
                 answer.thought_out();
                 if let Some(usage) = usage {
-                    effects.push(Effect::Tell(EngineFact::Used(tokens(usage))));
+                    effects.push(Effect::Tell(EngineFact::Used(Used::tokens(usage.into()))));
                 }
             }
             Err(Trouble::Model(error)) if error.retry() && !answer.is_used() && !answer.retried => {
@@ -520,19 +523,6 @@ fn said(who: Speaker, item: String, text: String, effects: &mut Vec<Effect>) {
     if !text.is_empty() {
         effects.push(Effect::Tell(EngineFact::Said { who, item, text }));
     }
-}
-
-fn tokens(usage: ChatUsage) -> Usage {
-    let mut tokens = Usage {
-        total_tokens: usage.input_tokens + usage.output_tokens,
-        input_tokens: usage.input_tokens,
-        output_tokens: usage.output_tokens,
-        ..Usage::default()
-    };
-    tokens.input_token_details.text_tokens = usage.input_tokens;
-    tokens.input_token_details.cached_tokens = usage.cached_input_tokens;
-    tokens.output_token_details.text_tokens = usage.output_tokens;
-    tokens
 }
 
 fn kind_of(error: &ModelError) -> FailureKind {

@@ -5,6 +5,7 @@ pub(crate) mod sounds;
 pub(crate) mod world;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use models::{Audio, CHAR_MS, Desk, Fail, Hang, Step, Wait, Words};
 use sounds::{quiet, voice};
@@ -12,9 +13,12 @@ use tandem_media::playout::{Heard, Part};
 use world::{World, agent};
 
 use super::errands::{SPEECH_MAX, THOUGHT_MAX, WRITING_MAX};
+use crate::engine::Engines;
 use crate::ledger::{Ledger, Speaker};
 use crate::messages::{EngineCommand, FailureKind};
+use crate::mode::Mode;
 use crate::ports::ModelError;
+use crate::usage::{Amount, Work};
 
 /// How long an answer of these words is.
 fn spoken_ms(text: &str) -> u64 {
@@ -559,4 +563,37 @@ async fn an_interruption_that_is_told_twice_cuts_nothing_twice() {
     world.run(4_000).await;
     assert_eq!(world.desk.question(2)[..2], ["A: Good evening.", "C: Something."]);
     world.finish().await;
+}
+
+#[actix_rt::test]
+async fn what_is_written_down_and_spoken_is_told_once_however_often_it_is_tried() {
+    let mut world = World::new();
+    let fault = || ModelError::Status { status: 500, detail: String::new() };
+    world.desk.transcribes([Fail(fault())]);
+    world.desk.transcribes([Words("When is breakfast?")]);
+    world.desk.answers([Words("From seven.")]);
+    world.desk.speaks([Fail(fault())]);
+    world.say(&voice(1_000));
+    world.run(4_000).await;
+    let utterances = world.desk.utterances.lock().unwrap().clone();
+    assert_eq!((utterances.len(), world.desk.sentences.lock().unwrap().len()), (2, 2));
+    let [Amount::Audio(told)] = world.used(Work::Hearing)[..] else {
+        panic!("{:?}", world.used(Work::Hearing))
+    };
+    let asked = Duration::from_millis(utterances[0] as u64);
+    assert!((told..told + Duration::from_millis(5)).contains(&asked), "{asked:?}: with the filter's tail");
+    assert_eq!(world.used(Work::Speaking), [Amount::Characters(11)]);
+    world.finish().await;
+}
+
+#[test]
+fn each_work_of_each_mode_is_one_models() {
+    let engines = Engines { realtime: None, cascade: Some(Arc::<Desk>::default().models()) };
+    let agent = agent();
+    let name = |mode, work| engines.model(mode, work, &agent).name;
+    let works = [Work::Hearing, Work::Answering, Work::Speaking];
+    assert_eq!(works.map(|work| name(Mode::Cascade, work)), ["ears", "scripted", "voice"]);
+    let in_one = [agent.transcription_model.as_str(), agent.model.as_str(), agent.model.as_str()];
+    assert_eq!(works.map(|work| name(Mode::Realtime, work)), in_one);
+    assert_eq!(engines.voice(Mode::Cascade, &agent).name, "voice");
 }

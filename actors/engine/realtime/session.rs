@@ -4,19 +4,21 @@
 //! response is running, which audio is stale, and what the provider must be told after an interruption.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use tandem_media::playout::{Heard, Part};
 use tandem_wire::openai::client::ResponseConfig;
 use tandem_wire::openai::item::Role;
 use tandem_wire::openai::response::ResponseStatus;
-use tandem_wire::openai::server::{self, AudioDelta, ServerEvent};
-use tandem_wire::openai::{ApiError, BenignKind, ClientEvent, Response, Severity, classify};
+use tandem_wire::openai::server::{self, AudioDelta, ServerEvent, TranscriptionUsage};
+use tandem_wire::openai::{ApiError, BenignKind, ClientEvent, Response, Severity, Usage, classify};
 use tandem_wire::openai::{item::NewItem, session::Session as Echoed};
 
 use super::settings;
 use crate::engine::{AudioChoice, Begin};
 use crate::ledger::Speaker;
 use crate::messages::{EngineFact, EngineFailure, FailureKind, Generation, Tag, TakeOver};
+use crate::usage::{Amount, Used, Work};
 
 /// Parts, drafts, truncations and interrupted responses remembered. A response has one part, rarely two, and may have
 /// dozens of small ones; of the one before the last nothing can come any more.
@@ -388,8 +390,9 @@ impl Session {
                 let item = item_id.unwrap_or_else(|| format!("caller-{}", self.generation.0));
                 effects.push(Effect::Tell(EngineFact::CallerSilent { item }));
             }
-            ServerEvent::InputTranscriptCompleted { item_id, transcript, .. } => {
+            ServerEvent::InputTranscriptCompleted { item_id, transcript, usage, .. } => {
                 said(Speaker::Caller, item_id, &transcript, effects);
+                effects.push(Effect::Tell(EngineFact::Used(transcribed(usage))));
             }
             ServerEvent::InputTranscriptFailed { item_id, error, .. } => {
                 tracing::warn!(item = item_id, code = error.code, "caller's words were not transcribed");
@@ -494,7 +497,7 @@ impl Session {
         self.tell_drafts(effects);
         effects.push(Effect::Tell(EngineFact::ResponseEnded));
         if let Some(usage) = response.usage {
-            effects.push(Effect::Tell(EngineFact::Used(usage)));
+            effects.push(Effect::Tell(EngineFact::Used(Used::tokens(usage))));
         }
         if response.status == ResponseStatus::Failed {
             let error = response.status_details.as_ref().and_then(|details| details.error.clone());
@@ -602,6 +605,25 @@ fn said(who: Speaker, item: String, text: &str, effects: &mut Vec<Effect>) {
     if !text.is_empty() {
         effects.push(Effect::Tell(EngineFact::Said { who, item, text: text.to_owned() }));
     }
+}
+
+/// What writing down the caller's words took; some servers do not say.
+fn transcribed(usage_opt: Option<TranscriptionUsage>) -> Used {
+    let amount = match usage_opt {
+        Some(TranscriptionUsage::Tokens { total, input, output, input_text, input_audio }) => {
+            let mut usage =
+                Usage { total_tokens: total, input_tokens: input, output_tokens: output, ..Usage::default() };
+            usage.input_token_details.text_tokens = input_text;
+            usage.input_token_details.audio_tokens = input_audio;
+            usage.output_token_details.text_tokens = output;
+            Amount::Tokens(usage)
+        }
+        Some(TranscriptionUsage::Seconds(seconds)) => {
+            Duration::try_from_secs_f64(seconds).map_or(Amount::Untold, Amount::Audio)
+        }
+        None => Amount::Untold,
+    };
+    Used { work: Work::Hearing, amount }
 }
 
 fn remember<T>(list: &mut VecDeque<T>, entry: T) {

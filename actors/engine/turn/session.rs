@@ -5,14 +5,13 @@
 
 use std::sync::Arc;
 
-use tandem_wire::openai::Usage;
-
 use super::speakable::{plain, whole_sentences};
 use crate::agent::Agent;
 use crate::engine::Opening;
 use crate::ledger::{Ledger, Speaker};
 use crate::messages::{EngineFact, EngineFailure, FailureKind};
-use crate::ports::{ChatPiece, ChatRequest, ChatStop, ChatTurn, ChatUsage, ModelError};
+use crate::ports::{ChatPiece, ChatRequest, ChatStop, ChatTurn, ModelError};
+use crate::usage::Used;
 
 /// A model that has written so many times what can be said, and still is not done saying it, writes noise.
 const NOISE_FACTOR: usize = 8;
@@ -100,7 +99,7 @@ impl Session {
                 self.conclude(false, facts)
             }
             Some(Ok(ChatPiece::Done { stop, usage })) => {
-                facts.extend(usage.map(|usage| EngineFact::Used(tokens(usage))));
+                facts.extend(usage.map(|usage| EngineFact::Used(Used::tokens(usage.into()))));
                 self.conclude(stop == ChatStop::Complete, facts)
             }
             Some(Err(error)) => {
@@ -152,20 +151,6 @@ impl Thought {
         self.look_at_bytes = self.text.len() + chars_max / 4;
         self.text.len() >= NOISE_FACTOR * chars_max || plain(&self.text).chars().count() > chars_max
     }
-}
-
-fn tokens(usage: ChatUsage) -> Usage {
-    let mut tokens = Usage {
-        total_tokens: usage.input_tokens + usage.output_tokens,
-        input_tokens: usage.input_tokens,
-        output_tokens: usage.output_tokens,
-        ..Usage::default()
-    };
-    tokens.input_token_details.text_tokens = usage.input_tokens;
-    tokens.input_token_details.cached_tokens = usage.cached_input_tokens;
-    tokens.input_token_details.cached_tokens_details.text_tokens = usage.cached_input_tokens;
-    tokens.output_token_details.text_tokens = usage.output_tokens;
-    tokens
 }
 
 #[cfg(test)]

@@ -13,7 +13,10 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tandem_actors::engine::cascade::CascadeModels;
 use tandem_actors::ledger::Speaker;
-use tandem_actors::ports::{ChatModel, ChatPiece, ChatRequest, ChatStop, ModelError, Transcriber, Voice};
+use tandem_actors::ports::{
+    ChatModel, ChatPiece, ChatRequest, ChatStop, ModelError, ModelId, Transcriber, Voice,
+};
+use tandem_actors::testing::scripted;
 use tandem_media::g711;
 
 /// The greeting and the answers: a letter, and how many words.
@@ -112,6 +115,10 @@ pub(crate) fn cascade() -> CascadeModels {
 }
 
 impl Transcriber for Models {
+    fn model(&self) -> ModelId {
+        scripted("ears")
+    }
+
     /// The first question is the longer one; either has up to half a second of the line before and after it.
     fn transcribe(&self, samples: Vec<i16>, _: &str) -> LocalBoxFuture<'static, Result<String, ModelError>> {
         let n = if samples.len() / 16 > 1_400 { 1 } else { 2 };
@@ -120,8 +127,8 @@ impl Transcriber for Models {
 }
 
 impl ChatModel for Models {
-    fn name(&self) -> &'static str {
-        "scripted"
+    fn model(&self) -> ModelId {
+        scripted("scripted")
     }
 
     fn answer(&self, request: ChatRequest) -> LocalBoxStream<'static, Result<ChatPiece, ModelError>> {
@@ -132,6 +139,10 @@ impl ChatModel for Models {
 }
 
 impl Voice for Models {
+    fn model(&self) -> ModelId {
+        scripted("voice")
+    }
+
     fn speak(&self, text: &str) -> LocalBoxStream<'static, Result<Bytes, ModelError>> {
         let speech =
             text.split_whitespace().flat_map(|word| level_of(word).to_le_bytes().repeat(24 * WORD_MS));

@@ -333,3 +333,19 @@ async fn an_untrusted_provider_gets_not_even_the_request() {
     assert!(matches!(refused, Err(ModelError::Unreachable(_))), "{refused:?}");
     assert!(!thread.join().unwrap());
 }
+
+#[test]
+fn a_provider_is_known_by_its_domain_and_a_server_of_ones_own_by_its_host() {
+    for (host, name) in [
+        ("api.openai.com", "openai"),
+        ("eu.api.openai.com", "openai"),
+        ("openai.com", "openai"),
+        ("mine.openai.azure.com", "azure"),
+        ("api.elevenlabs.io", "elevenlabs"),
+        ("notopenai.com", "notopenai.com"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("speech", "speech"),
+    ] {
+        assert_eq!(provider(host), name);
+    }
+}

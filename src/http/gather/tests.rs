@@ -246,11 +246,15 @@ async fn a_call_that_does_not_answer_is_asked_again_and_then_the_caller_is_told(
 #[actix_rt::test]
 async fn a_clip_is_served_to_whoever_knows_its_name_and_is_otherwise_not_there() {
     use tandem_actors::call::turns::Narrator;
-    use tandem_actors::ports::{ModelError, Voice};
+    use tandem_actors::ports::{ModelError, ModelId, Voice};
 
     struct Hum;
 
     impl Voice for Hum {
+        fn model(&self) -> ModelId {
+            ModelId { provider: "meadow".to_owned(), name: "hum".to_owned() }
+        }
+
         fn speak(
             &self,
             _: &str,
@@ -260,7 +264,7 @@ async fn a_clip_is_served_to_whoever_knows_its_name_and_is_otherwise_not_there()
     }
 
     let shelf = Arc::new(ClipShelf::default());
-    let id = shelf.narrator(Arc::new(Hum)).narrate("Hm.").await.unwrap();
+    let id = shelf.narrator(Arc::new(Hum)).narrate("Hm.").clip.await.unwrap();
     let resource =
         web::resource("/twilio/clips/{name}").get(clips::clip).default_service(problem::only("GET"));
     let app = init_service(App::new().app_data(Data::from(shelf)).service(resource)).await;

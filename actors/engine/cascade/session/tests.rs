@@ -2,7 +2,7 @@ use tandem_media::playout::Heard;
 
 use super::*;
 use crate::engine::cascade::tests::world::{agent, begin};
-use crate::ports::ChatStop;
+use crate::ports::{ChatStop, ChatUsage};
 
 /// A session, what it has been told and what it answered. Its models are the test.
 struct Script {
@@ -308,7 +308,10 @@ fn tokens_are_told_as_the_provider_counted_them() {
     let mut script = Script::answering("One.");
     let usage = Some(ChatUsage { input_tokens: 30, cached_input_tokens: 20, output_tokens: 4 });
     script.session.thought(Ok(ChatPiece::Done { stop: ChatStop::Length, usage }), &mut script.effects);
-    let [EngineFact::Used(used)] = script.told()[..] else { panic!("no usage") };
+    let [EngineFact::Used(Used { work: Work::Answering, amount: Amount::Tokens(used) })] = script.told()[..]
+    else {
+        panic!("no usage")
+    };
     assert_eq!((used.total_tokens, used.input_tokens, used.output_tokens), (34, 30, 4));
     assert_eq!(used.input_token_details.cached_tokens, 20);
 }

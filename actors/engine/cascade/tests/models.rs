@@ -12,7 +12,10 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::time::sleep;
 
 use crate::engine::cascade::CascadeModels;
-use crate::ports::{ChatModel, ChatPiece, ChatRequest, ChatStop, ChatUsage, ModelError, Transcriber, Voice};
+use crate::ports::{
+    ChatModel, ChatPiece, ChatRequest, ChatStop, ChatUsage, ModelError, ModelId, Transcriber, Voice,
+};
+use crate::testing::scripted;
 
 /// What a model does next.
 #[derive(Clone, Debug)]
@@ -113,6 +116,10 @@ impl Desk {
 }
 
 impl Transcriber for Desk {
+    fn model(&self) -> ModelId {
+        scripted("ears")
+    }
+
     fn transcribe(
         &self,
         samples: Vec<i16>,
@@ -133,8 +140,8 @@ impl Transcriber for Desk {
 }
 
 impl ChatModel for Desk {
-    fn name(&self) -> &'static str {
-        "scripted"
+    fn model(&self) -> ModelId {
+        scripted("scripted")
     }
 
     fn answer(&self, request: ChatRequest) -> LocalBoxStream<'static, Result<ChatPiece, ModelError>> {
@@ -152,6 +159,10 @@ impl ChatModel for Desk {
 }
 
 impl Voice for Desk {
+    fn model(&self) -> ModelId {
+        scripted("voice")
+    }
+
     fn speak(&self, text: &str) -> LocalBoxStream<'static, Result<Bytes, ModelError>> {
         self.sentences.lock().unwrap().push(text.to_owned());
         let default = || vec![Audio(text.chars().count() as u64 * CHAR_MS)];

@@ -23,6 +23,7 @@ use crate::ledger::Ledger;
 use crate::messages::{
     AgentAudio, EngineAccount, EngineCommand, EngineFact, EngineFailure, FromEngine, Generation,
 };
+use crate::usage::{Amount, Used, Work};
 
 pub(crate) fn agent() -> Agent {
     Agent {
@@ -218,7 +219,18 @@ impl World {
 
     /// The facts as words, without those that are only told for the record.
     pub(crate) fn story(&self) -> Vec<String> {
-        self.told.iter().map(|(_, fact)| describe(fact)).collect()
+        let is_story =
+            |fact: &&EngineFact| !matches!(fact, EngineFact::Used(used) if used.work != Work::Answering);
+        self.told.iter().map(|(_, fact)| fact).filter(is_story).map(describe).collect()
+    }
+
+    /// What models that hear or speak were used for.
+    pub(crate) fn used(&self, work: Work) -> Vec<Amount> {
+        let used = |fact: &EngineFact| match fact {
+            EngineFact::Used(used) if used.work == work => Some(used.amount),
+            _ => None,
+        };
+        self.told.iter().filter_map(|(_, fact)| used(fact)).collect()
     }
 
     pub(crate) fn at_of(&self, wanted: &str) -> u64 {
@@ -276,7 +288,10 @@ fn describe(fact: &EngineFact) -> String {
         }
         EngineFact::AgentEnded { part, audio_ms } => format!("ended {} {audio_ms}", part.0),
         EngineFact::Said { who, item, text } => format!("said {who:?} {item}: {text}"),
-        EngineFact::Used(usage) => format!("used {}", usage.total_tokens),
+        EngineFact::Used(Used { amount: Amount::Tokens(usage), .. }) => {
+            format!("used {}", usage.total_tokens)
+        }
+        EngineFact::Used(used) => format!("used {used:?}"),
         EngineFact::Truncated { part, audio_end_ms } => format!("truncated {} {audio_end_ms}", part.0),
         EngineFact::Failed(failure) => format!("failed {:?}", failure.kind),
         EngineFact::Ended { .. } => "over".to_owned(),

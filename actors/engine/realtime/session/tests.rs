@@ -619,3 +619,32 @@ fn only_what_we_asked_for_counts_as_prompted() {
     script.audio("automatic", "a", 100);
     assert_eq!(prompted(&script), Some(false));
 }
+
+// ---------------------------------------------------------------- what is used
+
+#[test]
+fn what_writing_down_the_caller_took_is_told_as_the_provider_counts_it() {
+    let mut heard = Usage { total_tokens: 30, input_tokens: 25, output_tokens: 5, ..Usage::default() };
+    heard.input_token_details.audio_tokens = 25;
+    heard.output_token_details.text_tokens = 5;
+    let tokens = json!({
+        "type": "tokens", "total_tokens": 30, "input_tokens": 25, "output_tokens": 5,
+        "input_token_details": {"text_tokens": 0, "audio_tokens": 25}
+    });
+    for (usage, amount) in [
+        (tokens, Amount::Tokens(heard)),
+        (json!({"type": "duration", "seconds": 2.5}), Amount::Audio(Duration::from_millis(2_500))),
+        (json!({"type": "duration", "seconds": -2.5}), Amount::Untold),
+        (json!({"type": "duration", "seconds": 1e300}), Amount::Untold),
+        (Value::Null, Amount::Untold),
+    ] {
+        let mut script = Script::ready();
+        script.tell(&json!({
+            "type": "conversation.item.input_audio_transcription.completed",
+            "item_id": "u1", "content_index": 0, "transcript": "Hello", "usage": usage
+        }));
+        let said = EngineFact::Said { who: Speaker::Caller, item: "u1".to_owned(), text: "Hello".to_owned() };
+        let used = EngineFact::Used(Used { work: Work::Hearing, amount });
+        assert_eq!(script.effects, [Effect::Tell(said), Effect::Tell(used)]);
+    }
+}

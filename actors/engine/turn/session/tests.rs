@@ -1,6 +1,8 @@
 use super::*;
 use crate::ledger::Ledger;
+use crate::ports::ChatUsage;
 use crate::testing::test_agent;
+use crate::usage::{Amount, Work};
 use tandem_media::playout::{Heard, Part};
 
 fn session() -> Session {
@@ -62,7 +64,10 @@ fn an_answer_in_pieces_is_said_in_one() {
     let usage = ChatUsage { input_tokens: 20, cached_input_tokens: 5, output_tokens: 7 };
     let done = ChatPiece::Done { stop: ChatStop::Complete, usage: Some(usage) };
     assert_eq!(session.take(Some(Ok(done)), &mut facts), Next::Drop);
-    let EngineFact::Used(used) = facts.remove(1) else { panic!("{facts:?}") };
+    let EngineFact::Used(Used { work: Work::Answering, amount: Amount::Tokens(used) }) = facts.remove(1)
+    else {
+        panic!("{facts:?}")
+    };
     assert_eq!((used.total_tokens, used.input_token_details.cached_tokens), (27, 5));
     assert_eq!(facts, [EngineFact::ResponseBegan, said("From seven to ten.")]);
 }
