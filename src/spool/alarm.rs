@@ -36,3 +36,48 @@ impl Alarm {
         self.reason_opt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use tracing::subscriber::with_default;
+
+    use super::*;
+
+    /// What a process would have written to its standard error.
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn it_is_told_once_when_it_goes_up_and_once_when_it_is_over() {
+        let paper = Paper::default();
+        let writer = paper.clone();
+        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        with_default(log, || {
+            let (alarm, dir) = (Alarm::default(), Path::new("/spool"));
+            alarm.lower(dir);
+            alarm.raise(dir, "memory is full".to_owned());
+            alarm.raise(dir, "disk is full".to_owned());
+            assert_eq!(alarm.reason_opt().as_deref(), Some("disk is full"));
+            alarm.lower(dir);
+            alarm.lower(dir);
+            assert_eq!(alarm.reason_opt(), None);
+        });
+        let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+        let levels: Vec<&str> = text.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+        assert_eq!(levels, ["ERROR", "INFO"], "{text}");
+        assert!(text.contains("memory is full") && text.contains("/spool"), "{text}");
+    }
+}

@@ -13,8 +13,9 @@
 //!
 //! Integers are little-endian. Checksums (CRC-32C) cover the spool's identity and everything else: a record of another
 //! spool is none. After a damaged place the next record is found by its sign, whatever bytes came, went or changed
-//! before it. So a record whose own bytes are whole is always found, and what was never written is taken for a record
-//! only when sign, a number of this segment and checksum all agree by chance.
+//! before it. So a record whose own bytes are whole is found, and what was never written is taken for a record only when
+//! sign, a number of this segment and checksum all agree by chance. One exception needs a payload that is no text: when
+//! it ends as a sign begins, and just these bytes go, the next record's sign completes it and that record is missing.
 
 use std::ops::Range;
 

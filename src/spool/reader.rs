@@ -8,6 +8,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -49,6 +50,8 @@ pub struct SpoolReader {
     judged: Place,
     /// The segment whose damage was logged last.
     logged: u64,
+    /// The segment that could not be deleted last.
+    undeleted: u64,
     failed_tries: u32,
 }
 
@@ -69,6 +72,7 @@ impl SpoolReader {
             yielded_max: 0,
             judged: Place::default(),
             logged: 0,
+            undeleted: 0,
             failed_tries: 0,
         }
     }
@@ -252,7 +256,9 @@ impl SpoolReader {
             let path = segment_path(&self.shared.dir, spent.first);
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    tracing::warn!(file = %path.display(), %error, "a segment cannot be deleted");
+                    if mem::replace(&mut self.undeleted, spent.first) != spent.first {
+                        tracing::warn!(file = %path.display(), %error, "a segment cannot be deleted");
+                    }
                     return;
                 }
                 Ok(()) | Err(_) => self.shared.segments().remove(spent.first),

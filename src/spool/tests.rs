@@ -4,8 +4,8 @@ use tempfile::tempdir;
 
 use super::*;
 
-pub(super) mod faulty;
-pub(super) mod hand;
+pub(crate) mod faulty;
+pub(crate) mod hand;
 mod lives;
 
 use hand::{SPOOL, numbers, texts};

@@ -153,16 +153,18 @@ impl Writer {
         said.map_err(|error| error.to_string())
     }
 
+    /// What was left, and what waits now: whoever appends without end keeps no sync from its turn.
     fn write(&mut self) -> Result<(), Trouble> {
-        loop {
-            if self.held.is_empty() {
-                self.shared.queue.take(&mut self.held);
-            }
-            if self.held.is_empty() {
-                return Ok(());
-            }
+        self.write_held()?;
+        self.shared.queue.take(&mut self.held);
+        self.write_held()
+    }
+
+    fn write_held(&mut self) -> Result<(), Trouble> {
+        while !self.held.is_empty() {
             self.write_some()?;
         }
+        Ok(())
     }
 
     /// Writes as many records as go into one call and one segment.
@@ -181,7 +183,7 @@ impl Writer {
         if room_opt.is_none() {
             self.begin_segment(first, left_out)?;
         }
-        let Some(open) = self.open_opt.as_mut() else { return Ok(()) };
+        let open = self.open_opt.as_mut().expect("one was open, or has begun");
         if let Err(error) = open.file.write(&self.buffer) {
             self.give_up_segment();
             return Err(Trouble::Disk(error));
@@ -247,7 +249,7 @@ impl Writer {
         if let Some(open) = self.open_opt.as_mut()
             && let Err(error) = open.file.truncate(open.bytes)
         {
-            tracing::warn!(dir = %self.shared.dir.display(), %error, "a failed write cannot be taken back");
+            tracing::debug!(dir = %self.shared.dir.display(), %error, "a failed write cannot be taken back");
         }
         self.sync();
         self.open_opt = None;

@@ -159,6 +159,15 @@ fn a_flipped_bit_costs_one_record_and_a_damaged_head_none() {
 }
 
 #[test]
+fn records_that_are_in_a_file_twice_are_yielded_once() {
+    let dir = tempdir().unwrap();
+    Hand::open(dir.path()).write(["a", "b"]);
+    let bytes = fs::read(segment(&dir)).unwrap();
+    fs::write(segment(&dir), [&bytes[..], &bytes[HEAD_BYTES..]].concat()).unwrap();
+    assert_eq!(corrupt_after_reading(&dir).0, ["a", "b"]);
+}
+
+#[test]
 fn files_that_are_not_ours_are_counted_and_left_alone() {
     let dir = tempdir().unwrap();
     let mut spool = Hand::open(dir.path());

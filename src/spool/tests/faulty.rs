@@ -10,22 +10,22 @@ use super::super::disk::{Disk, SegmentFile, SystemDisk};
 
 /// Clones are the same disk.
 #[derive(Clone, Default)]
-pub(in super::super) struct FaultyDisk(Arc<Mutex<Faults>>);
+pub(crate) struct FaultyDisk(Arc<Mutex<Faults>>);
 
 #[derive(Default)]
-pub(in super::super) struct Faults {
+pub(crate) struct Faults {
     /// Bytes until the disk is full: a write beyond them writes a part.
-    pub(in super::super) room_opt: Option<usize>,
+    pub(crate) room_opt: Option<usize>,
     failing: HashSet<Operation>,
-    pub(in super::super) syncs: usize,
+    pub(crate) syncs: usize,
     /// Lengths that survive a power cut.
-    pub(in super::super) durable: HashMap<PathBuf, u64>,
+    pub(crate) durable: HashMap<PathBuf, u64>,
     /// Done once, before the next write.
-    pub(in super::super) before_write: Option<Box<dyn FnOnce() + Send>>,
+    pub(crate) before_write: Option<Box<dyn FnOnce() + Send>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in super::super) enum Operation {
+pub(crate) enum Operation {
     Create,
     SyncDirectory,
     Sync,
@@ -39,13 +39,13 @@ struct FaultyFile {
 }
 
 impl FaultyDisk {
-    pub(in super::super) fn faults(&self) -> MutexGuard<'_, Faults> {
+    pub(crate) fn faults(&self) -> MutexGuard<'_, Faults> {
         self.0.lock().unwrap()
     }
 }
 
 impl Faults {
-    pub(in super::super) fn fail(&mut self, operation: Operation, fails: bool) {
+    pub(crate) fn fail(&mut self, operation: Operation, fails: bool) {
         if fails {
             self.failing.insert(operation);
         } else {

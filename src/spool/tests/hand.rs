@@ -11,30 +11,30 @@ use super::super::writer::{SYNC_EVERY, Wait, Writer};
 use super::super::{Shared, SpoolError, SpoolLimits, SpoolReader, SpoolRecord, SpoolState};
 use super::faulty::FaultyDisk;
 
-pub(in super::super) const SPOOL: Uuid = Uuid::from_u128(7);
+pub(crate) const SPOOL: Uuid = Uuid::from_u128(7);
 
 /// Segments of 1 KiB: a few records each.
-pub(in super::super) const SMALL: SpoolLimits = SpoolLimits {
+pub(crate) const SMALL: SpoolLimits = SpoolLimits {
     memory_records_max: 100,
     memory_bytes_max: 100_000,
     segment_bytes_max: 1_024,
     disk_bytes_max: 100_000,
 };
 
-pub(in super::super) struct Hand {
-    pub(in super::super) shared: Arc<Shared>,
-    pub(in super::super) writer: Writer,
-    pub(in super::super) reader: SpoolReader,
-    pub(in super::super) disk: FaultyDisk,
-    pub(in super::super) now: Instant,
+pub(crate) struct Hand {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) writer: Writer,
+    pub(crate) reader: SpoolReader,
+    pub(crate) disk: FaultyDisk,
+    pub(crate) now: Instant,
 }
 
 impl Hand {
-    pub(in super::super) fn open(dir: &Path) -> Self {
+    pub(crate) fn open(dir: &Path) -> Self {
         Self::open_with(dir, SMALL)
     }
 
-    pub(in super::super) fn open_with(dir: &Path, limits: SpoolLimits) -> Self {
+    pub(crate) fn open_with(dir: &Path, limits: SpoolLimits) -> Self {
         let shared = Arc::new(Shared::open(dir, limits, SPOOL).unwrap());
         let disk = FaultyDisk::default();
         let writer = Writer::new(Arc::clone(&shared), Box::new(disk.clone()));
@@ -42,28 +42,28 @@ impl Hand {
         Self { shared, writer, reader, disk, now: Instant::now() }
     }
 
-    pub(in super::super) fn append(&self, record: impl AsRef<[u8]>) {
+    pub(crate) fn append(&self, record: impl AsRef<[u8]>) {
         self.shared.append(record.as_ref().to_vec().into());
     }
 
     /// A turn of the writer, so late that whatever was written is synced.
-    pub(in super::super) fn turn(&mut self) -> Wait {
+    pub(crate) fn turn(&mut self) -> Wait {
         self.turn_after(SYNC_EVERY)
     }
 
-    pub(in super::super) fn turn_after(&mut self, time: Duration) -> Wait {
+    pub(crate) fn turn_after(&mut self, time: Duration) -> Wait {
         self.now += time;
         self.writer.turn(self.now)
     }
 
     /// Appends and writes.
-    pub(in super::super) fn write(&mut self, records: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+    pub(crate) fn write(&mut self, records: impl IntoIterator<Item = impl AsRef<[u8]>>) {
         records.into_iter().for_each(|record| self.append(record));
         self.turn();
     }
 
     /// Everything that can be had, acknowledged.
-    pub(in super::super) fn consume(&mut self) -> Vec<SpoolRecord> {
+    pub(crate) fn consume(&mut self) -> Vec<SpoolRecord> {
         let mut all = Vec::new();
         loop {
             let batch = self.reader.read(usize::MAX, usize::MAX).unwrap();
@@ -74,25 +74,25 @@ impl Hand {
     }
 
     /// The same as texts.
-    pub(in super::super) fn texts(&mut self) -> Vec<String> {
+    pub(crate) fn texts(&mut self) -> Vec<String> {
         texts(&self.consume())
     }
 
-    pub(in super::super) fn state(&self) -> SpoolState {
+    pub(crate) fn state(&self) -> SpoolState {
         self.shared.state()
     }
 
     /// As the thread does in the end; what is read, is read before.
-    pub(in super::super) fn close(self) -> Result<(), SpoolError> {
+    pub(crate) fn close(self) -> Result<(), SpoolError> {
         self.shared.queue.close();
         self.writer.close()
     }
 }
 
-pub(in super::super) fn texts(records: &[SpoolRecord]) -> Vec<String> {
+pub(crate) fn texts(records: &[SpoolRecord]) -> Vec<String> {
     records.iter().map(|record| String::from_utf8_lossy(&record.payload).into_owned()).collect()
 }
 
-pub(in super::super) fn numbers(records: &[SpoolRecord]) -> Vec<u64> {
+pub(crate) fn numbers(records: &[SpoolRecord]) -> Vec<u64> {
     records.iter().map(|record| record.number).collect()
 }

@@ -39,6 +39,19 @@ fn it_syncs_only_what_was_written_and_not_too_often() {
 }
 
 #[test]
+fn whoever_appends_without_end_keeps_no_sync_from_its_turn() {
+    let dir = tempdir().unwrap();
+    let mut spool = Hand::open(dir.path());
+    let shared = Arc::clone(&spool.shared);
+    spool.disk.faults().before_write = Some(Box::new(move || shared.append("b".into())));
+    spool.append("a");
+    assert_eq!(spool.turn(), Wait::ForRecords);
+    assert_eq!((spool.disk.faults().syncs, spool.state().unwritten), (1, 1));
+    spool.turn();
+    assert_eq!(spool.texts(), ["a", "b"]);
+}
+
+#[test]
 fn segments_have_their_size_and_go_when_they_are_acknowledged() {
     let dir = tempdir().unwrap();
     let mut spool = Hand::open(dir.path());
