@@ -256,9 +256,11 @@ impl CallActor {
     fn pay(&mut self, entry: &Entry, price: Price) {
         let Some(payee) = entry.item.payee_opt() else { return };
         self.metering.bill.note(&payee, price.microusd_opt);
-        match entry.item {
-            Item::Used(..) => {
-                if price.microusd_opt.is_none() && self.spent.unpriced == 0 {
+        match &entry.item {
+            Item::Used(_, used) => {
+                // What nobody has told the amount of is everyday: a caller who hangs up in mid-answer.
+                let is_told = used.amount != Amount::Untold;
+                if is_told && price.microusd_opt.is_none() && self.spent.unpriced == 0 {
                     let (call_id, model) = (self.setup.id, &payee.name);
                     tracing::warn!(%call_id, model, "price is unknown; the call's cost is more than is counted");
                 }

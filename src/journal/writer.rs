@@ -18,6 +18,10 @@ const ENTRIES_MAX: usize = 500;
 /// And their bytes.
 const BYTES_MAX: usize = 1 << 20;
 
+/// What happens is gathered for so long: ten transactions a second cost little, however many calls there are. It is also
+/// what another node may not know yet of a call whose node is lost.
+const GATHER: Duration = Duration::from_millis(100);
+
 /// Until a database that could not be reached is tried again: a little longer each time.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -58,6 +62,9 @@ impl Writer {
             let Some(last) = records.last().map(|record| record.number) else { continue };
             self.write(&records).await;
             self.reader.acknowledge(last);
+            if records.len() < ENTRIES_MAX {
+                tokio::time::sleep(GATHER).await;
+            }
         }
     }
 
