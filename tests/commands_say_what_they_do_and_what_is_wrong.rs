@@ -142,6 +142,11 @@ fn the_demo_takes_a_recording_of_any_rate() {
         (&report["discrepancies"], &report["carrier_warnings"]),
         (&Value::from([(); 0]), &Value::from([(); 0]))
     );
+    let costs = report["costs"].as_array().unwrap();
+    let paid = |model: &str| {
+        costs.iter().any(|cost| cost["model"] == model && cost["cost_usd"].as_f64() > Some(0.0))
+    };
+    assert!(paid("gpt-realtime-2.1") && paid("streamed_call"), "{costs:?}");
     for file in ["heard.wav", "call.wav"] {
         wav::read(&home.path().join("out").join(file)).unwrap();
     }

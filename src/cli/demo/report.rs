@@ -1,6 +1,7 @@
 //! What the demo tells of its call: who said what, how much was heard, where the time went, and whether the books are
 //! clean. The switch's record and the carrier's are laid on one clock, the caller's.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tandem_sim::carrier::{CallEnd, CallRecord, CarrierEvent};
 use tokio::time::Instant;
 
 use crate::cli::ear::{self, Utterance};
+use crate::money::Usd;
 
 /// Everything in milliseconds since the carrier first played or heard anything.
 #[derive(Serialize)]
@@ -28,6 +30,8 @@ pub(super) struct Report {
     waterfall: Vec<Waterfall>,
     interruptions: Vec<Interruption>,
     falls: Vec<Fall>,
+    /// What was paid, and to whom.
+    costs: Vec<Paid>,
     /// What does not add up at the end of the call; empty when all does.
     discrepancies: Vec<&'static str>,
     carrier_warnings: Vec<(u32, String)>,
@@ -66,6 +70,19 @@ struct Fall {
     gap_ms: Option<i64>,
     /// A sound of ours was in it.
     bridged: bool,
+}
+
+/// What one provider's model cost, or a line of the carrier's.
+#[derive(Serialize)]
+struct Paid {
+    provider: String,
+    model: String,
+    /// Of everything that has a price.
+    cost_usd: Usd,
+    /// What of it was for words of the agent's that the caller cut off; an estimate.
+    unheard_usd: Usd,
+    /// What has no price: it is not in the sum, and not free.
+    unpriced: u32,
 }
 
 #[derive(Serialize)]
@@ -147,6 +164,7 @@ impl Report {
                 .collect(),
             interruptions: interruptions(first, record, &clock, &caller, began),
             falls: calls.iter().flat_map(|call| falls(call, &clock, &caller, &agent)).collect(),
+            costs: costs(calls),
             discrepancies,
             carrier_warnings: record.warnings.clone(),
             stretches: calls
@@ -264,6 +282,7 @@ impl Report {
                 cut.truncated_ms.map_or("nothing".to_owned(), |ms| format!("{ms} ms"))
             )?;
         }
+        self.write_costs(&mut text)?;
         for (code, warning) in &self.carrier_warnings {
             writeln!(text, "\nthe carrier complained: {code} {warning}")?;
         }
@@ -278,6 +297,41 @@ impl Report {
         )?;
         Ok(text)
     }
+
+    fn write_costs(&self, text: &mut String) -> Result<()> {
+        writeln!(text, "\nwhat it cost, in USD, at the prices of config/prices.toml")?;
+        writeln!(text, "{:<34} {:>9} {:>9} {:>9}", "", "heard", "unheard", "in all")?;
+        for cost in &self.costs {
+            let name = format!("{} {}", cost.provider, cost.model);
+            let (all, unheard) = (i64::from(cost.cost_usd.0), i64::from(cost.unheard_usd.0));
+            let unknown = match cost.unpriced {
+                0 => String::new(),
+                unpriced => format!("  and {unpriced} times at a price that is not known"),
+            };
+            let [heard, unheard, all] = [all - unheard, unheard, all].map(|microusd| microusd as f64 / 1e6);
+            writeln!(text, "{name:<34} {heard:>9.6} {unheard:>9.6} {all:>9.6}{unknown}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The bills of all stretches as one.
+fn costs(calls: &[Arc<CallReport>]) -> Vec<Paid> {
+    let mut sums: BTreeMap<(&str, &str), (u64, u64, u32)> = BTreeMap::new();
+    for line in calls.iter().flat_map(|call| &call.bill) {
+        let (all, unheard, unpriced) = sums.entry((&line.provider, &line.model)).or_default();
+        *all += line.microusd;
+        *unheard += line.unheard_microusd;
+        *unpriced += line.unpriced;
+    }
+    let paid = |((provider, model), (all, unheard, unpriced)): ((&str, &str), (u64, u64, u32))| Paid {
+        provider: provider.to_owned(),
+        model: model.to_owned(),
+        cost_usd: Usd(all.into()),
+        unheard_usd: Usd(unheard.into()),
+        unpriced,
+    };
+    sums.into_iter().map(paid).collect()
 }
 
 /// Lays instants of this process on the caller's clock.
