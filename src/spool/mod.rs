@@ -14,7 +14,7 @@
 //! | `disk.rs` | what the writer asks of the disk |
 //! | `alarm.rs` | up while records may not survive |
 //!
-//! **What is kept.** A process that is killed loses what was appended within the last [`GATHER`](writer::GATHER), or
+//! **What is kept.** A process that is killed loses what was appended within the last `GATHER` (`writer.rs`), or
 //! while the disk was syncing. A machine that dies loses 200 ms. Whatever the disk does, calls go on: records wait in
 //! memory, and beyond its bound they are counted as lost.
 //!
