@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tandem_actors::mode::Mode;
+use tandem_actors::usage::event::EventKind;
 
 use crate::money::Microusd;
 
@@ -17,7 +18,7 @@ pub struct UsageEvent {
     pub user_opt: Option<String>,
     pub agent: String,
     pub mode: Mode,
-    pub event_type: EventType,
+    pub kind: EventKind,
     /// As it was reported, and so maybe negative.
     pub quantity: i64,
     pub unit: Unit,
@@ -25,21 +26,6 @@ pub struct UsageEvent {
     pub cost_opt: Option<Microusd>,
     /// What of the cost was for audio that was made and not heard.
     pub unheard: Microusd,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EventType {
-    SessionStart,
-    SessionEnd,
-    VoiceMinute,
-    AudioInput,
-    ToolCall,
-    Tokens,
-    CarrierMinute,
-    Stt,
-    Tts,
-    TextMessage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -41,7 +41,7 @@ pub use self::dashboard::{
     AgentFigures, Dashboard, Figures, History, Revenue, WINDOW_DAYS, Window, dashboard,
 };
 pub use self::day::{DailyModeStats, DailyUsageStats, Day, DayRows, Endings, UserDay, span};
-pub use self::facts::{CallEnding, EventType, Outcome, Unit, UsageEvent};
+pub use self::facts::{CallEnding, Outcome, Unit, UsageEvent};
 pub use self::projection::{Basis, ModeProjection, Projection, ProjectionError, Rate, projection};
 pub use self::retention::Retention;
 pub use self::trigger::{Thresholds, Trigger};

@@ -9,7 +9,9 @@
 //! itself to those without a price: its cost is as doubtful as its quantity, and a doubtful cost is unknown. That its
 //! user was there stands.
 
-use super::facts::{EventType, Unit, UsageEvent};
+use tandem_actors::usage::event::EventKind;
+
+use super::facts::{Unit, UsageEvent};
 use crate::money::Microusd;
 
 /// No event reports more time than this. Calls last hours at most, and are reported bit by bit.
@@ -37,12 +39,12 @@ impl Usage {
         let Some(quantity) = possible_quantity(event) else {
             return self.absorb(&Self { unpriced: 1, ..Self::default() });
         };
-        let one_if = |event_type| u64::from(event.event_type == event_type);
+        let one_if = |kind| u64::from(event.kind == kind);
         let cost = event.cost_opt.unwrap_or_default();
         self.absorb(&Self {
-            sessions: one_if(EventType::SessionStart),
-            seconds: one_if(EventType::VoiceMinute) * quantity,
-            tool_calls: one_if(EventType::ToolCall),
+            sessions: one_if(EventKind::SessionStart),
+            seconds: one_if(EventKind::VoiceMinute) * quantity,
+            tool_calls: one_if(EventKind::ToolCall),
             cost,
             unpriced: u64::from(event.cost_opt.is_none()),
             unheard: event.unheard.min(cost),
@@ -78,7 +80,7 @@ fn possible_quantity(event: &UsageEvent) -> Option<u64> {
     let (quantity, max) = match event.unit {
         Unit::Second => (reported, SECONDS_MAX),
         Unit::Minute => (reported.checked_mul(60)?, SECONDS_MAX),
-        Unit::Token | Unit::Character | Unit::Piece if event.event_type == EventType::VoiceMinute => {
+        Unit::Token | Unit::Character | Unit::Piece if event.kind == EventKind::VoiceMinute => {
             return None;
         }
         Unit::Token | Unit::Character | Unit::Piece => (reported, COUNT_MAX),
@@ -93,13 +95,13 @@ mod tests {
 
     use super::*;
 
-    fn event(event_type: EventType, quantity: i64, unit: Unit) -> UsageEvent {
+    fn event(kind: EventKind, quantity: i64, unit: Unit) -> UsageEvent {
         UsageEvent {
             at: Timestamp::UNIX_EPOCH,
             user_opt: None,
             agent: "night desk".to_owned(),
             mode: Mode::Realtime,
-            event_type,
+            kind,
             quantity,
             unit,
             cost_opt: Some(Microusd::from(70_u64)),
@@ -119,22 +121,22 @@ mod tests {
 
     #[test]
     fn sessions_and_tool_calls_are_counted_and_talk_is_measured() {
-        let of = |event_type, quantity, unit| usage(&event(event_type, quantity, unit));
-        assert_eq!(of(EventType::SessionStart, 1, Unit::Piece), Usage { sessions: 1, ..costly() });
-        assert_eq!(of(EventType::ToolCall, 1, Unit::Piece), Usage { tool_calls: 1, ..costly() });
-        assert_eq!(of(EventType::VoiceMinute, 90, Unit::Second), Usage { seconds: 90, ..costly() });
-        assert_eq!(of(EventType::VoiceMinute, 2, Unit::Minute), Usage { seconds: 120, ..costly() });
-        for event_type in [EventType::SessionEnd, EventType::AudioInput, EventType::CarrierMinute] {
-            assert_eq!(of(event_type, 90, Unit::Second), costly(), "{event_type:?}");
+        let of = |kind, quantity, unit| usage(&event(kind, quantity, unit));
+        assert_eq!(of(EventKind::SessionStart, 1, Unit::Piece), Usage { sessions: 1, ..costly() });
+        assert_eq!(of(EventKind::ToolCall, 1, Unit::Piece), Usage { tool_calls: 1, ..costly() });
+        assert_eq!(of(EventKind::VoiceMinute, 90, Unit::Second), Usage { seconds: 90, ..costly() });
+        assert_eq!(of(EventKind::VoiceMinute, 2, Unit::Minute), Usage { seconds: 120, ..costly() });
+        for kind in [EventKind::SessionEnd, EventKind::AudioInput, EventKind::CarrierMinute] {
+            assert_eq!(of(kind, 90, Unit::Second), costly(), "{kind:?}");
         }
-        for event_type in [EventType::Tokens, EventType::Stt, EventType::Tts, EventType::TextMessage] {
-            assert_eq!(of(event_type, 1_000, Unit::Token), costly(), "{event_type:?}");
+        for kind in [EventKind::Tokens, EventKind::Stt, EventKind::Tts, EventKind::TextMessage] {
+            assert_eq!(of(kind, 1_000, Unit::Token), costly(), "{kind:?}");
         }
     }
 
     #[test]
     fn an_unknown_cost_is_never_free_and_no_more_is_unheard_than_was_paid() {
-        let start = event(EventType::Tokens, 5, Unit::Token);
+        let start = event(EventKind::Tokens, 5, Unit::Token);
         let unknown = usage(&UsageEvent { cost_opt: None, ..start.clone() });
         assert_eq!(unknown, Usage { unpriced: 1, ..Usage::default() });
         let more = usage(&UsageEvent { unheard: Microusd::MAX, ..start });
@@ -145,31 +147,31 @@ mod tests {
     fn what_cannot_be_adds_nothing_and_counts_as_unpriced() {
         let day = i64::try_from(SECONDS_MAX).unwrap();
         let billion = i64::try_from(COUNT_MAX).unwrap();
-        for (event_type, quantity, unit) in [
-            (EventType::VoiceMinute, -1, Unit::Second),
-            (EventType::VoiceMinute, i64::MIN, Unit::Minute),
-            (EventType::VoiceMinute, day + 1, Unit::Second),
-            (EventType::VoiceMinute, 24 * 60 + 1, Unit::Minute),
-            (EventType::CarrierMinute, i64::MAX, Unit::Minute),
-            (EventType::VoiceMinute, 1 << 62, Unit::Minute), // 60 times this is 0 in 64 bits
-            (EventType::VoiceMinute, 5, Unit::Token),
-            (EventType::VoiceMinute, 5, Unit::Character),
-            (EventType::VoiceMinute, 5, Unit::Piece),
-            (EventType::SessionStart, -1, Unit::Piece),
-            (EventType::ToolCall, billion + 1, Unit::Piece),
-            (EventType::Tokens, i64::MAX, Unit::Token),
-            (EventType::Tts, billion + 1, Unit::Character),
+        for (kind, quantity, unit) in [
+            (EventKind::VoiceMinute, -1, Unit::Second),
+            (EventKind::VoiceMinute, i64::MIN, Unit::Minute),
+            (EventKind::VoiceMinute, day + 1, Unit::Second),
+            (EventKind::VoiceMinute, 24 * 60 + 1, Unit::Minute),
+            (EventKind::CarrierMinute, i64::MAX, Unit::Minute),
+            (EventKind::VoiceMinute, 1 << 62, Unit::Minute), // 60 times this is 0 in 64 bits
+            (EventKind::VoiceMinute, 5, Unit::Token),
+            (EventKind::VoiceMinute, 5, Unit::Character),
+            (EventKind::VoiceMinute, 5, Unit::Piece),
+            (EventKind::SessionStart, -1, Unit::Piece),
+            (EventKind::ToolCall, billion + 1, Unit::Piece),
+            (EventKind::Tokens, i64::MAX, Unit::Token),
+            (EventKind::Tts, billion + 1, Unit::Character),
         ] {
-            let seen = usage(&event(event_type, quantity, unit));
-            assert_eq!(seen, Usage { unpriced: 1, ..Usage::default() }, "{event_type:?} {quantity} {unit:?}");
+            let seen = usage(&event(kind, quantity, unit));
+            assert_eq!(seen, Usage { unpriced: 1, ..Usage::default() }, "{kind:?} {quantity} {unit:?}");
         }
-        for (event_type, quantity, unit) in [
-            (EventType::VoiceMinute, day, Unit::Second),
-            (EventType::VoiceMinute, 24 * 60, Unit::Minute),
-            (EventType::Tokens, billion, Unit::Token),
-            (EventType::Tokens, 0, Unit::Token),
+        for (kind, quantity, unit) in [
+            (EventKind::VoiceMinute, day, Unit::Second),
+            (EventKind::VoiceMinute, 24 * 60, Unit::Minute),
+            (EventKind::Tokens, billion, Unit::Token),
+            (EventKind::Tokens, 0, Unit::Token),
         ] {
-            assert_eq!(usage(&event(event_type, quantity, unit)).unpriced, 0, "{event_type:?} {quantity}");
+            assert_eq!(usage(&event(kind, quantity, unit)).unpriced, 0, "{kind:?} {quantity}");
         }
     }
 

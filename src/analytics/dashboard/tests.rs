@@ -6,10 +6,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::json;
+use tandem_actors::usage::event::EventKind;
 
 use super::super::activity::activities;
 use super::super::day::Day;
-use super::super::facts::{CallEnding, EventType, Outcome, Unit, UsageEvent};
+use super::super::facts::{CallEnding, Outcome, Unit, UsageEvent};
 use super::*;
 
 const LAST: Date = date(2026, 11, 30);
@@ -33,22 +34,22 @@ impl Call {
     }
 
     fn events(&self) -> Vec<UsageEvent> {
-        let event = |event_type, quantity, unit, microusd: u64| UsageEvent {
+        let event = |kind, quantity, unit, microusd: u64| UsageEvent {
             at: self.day().at(12, 0, 0, 0).to_zoned(TimeZone::UTC).unwrap().timestamp(),
             user_opt: Some(self.user.to_owned()),
             agent: self.agent.to_owned(),
             mode: self.mode,
-            event_type,
+            kind,
             quantity,
             unit,
             cost_opt: Some(Microusd::from(microusd)),
             unheard: Microusd::from(microusd / 10),
         };
         let mut events = vec![
-            event(EventType::SessionStart, 1, Unit::Piece, 0),
-            event(EventType::VoiceMinute, self.minutes, Unit::Minute, self.microusd),
+            event(EventKind::SessionStart, 1, Unit::Piece, 0),
+            event(EventKind::VoiceMinute, self.minutes, Unit::Minute, self.microusd),
         ];
-        events.extend((0..self.tool_calls).map(|_| event(EventType::ToolCall, 1, Unit::Piece, 0)));
+        events.extend((0..self.tool_calls).map(|_| event(EventKind::ToolCall, 1, Unit::Piece, 0)));
         events
     }
 

@@ -7,8 +7,9 @@ use jiff::{SignedDuration, ToSpan};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
+use tandem_actors::usage::event::EventKind;
 
-use super::super::facts::{EventType, Unit};
+use super::super::facts::Unit;
 use super::*;
 use crate::money::Microusd;
 
@@ -21,13 +22,13 @@ fn hours(date: Date, zone_name: &str) -> i64 {
     span.start.duration_until(span.end).as_hours()
 }
 
-fn event(at: Timestamp, user_opt: Option<&str>, event_type: EventType) -> UsageEvent {
+fn event(at: Timestamp, user_opt: Option<&str>, kind: EventKind) -> UsageEvent {
     UsageEvent {
         at,
         user_opt: user_opt.map(str::to_owned),
         agent: "night desk".to_owned(),
         mode: Mode::Realtime,
-        event_type,
+        kind,
         quantity: 1,
         unit: Unit::Minute,
         cost_opt: Some(Microusd::from(10_u64)),
@@ -88,12 +89,12 @@ fn facts_of_other_days_change_nothing() {
         ("2026-11-20T23:00:00Z".parse().unwrap(), "2026-11-21T23:00:00Z".parse().unwrap());
     let mut day = of_day();
     for at in [first - 1.nanosecond(), end, Timestamp::MIN, Timestamp::MAX] {
-        day.note_event(&event(at, Some("ann"), EventType::SessionStart));
+        day.note_event(&event(at, Some("ann"), EventKind::SessionStart));
         day.note_ending(&ending(at));
     }
     assert_eq!(day, of_day());
     for at in [first, end - 1.nanosecond()] {
-        day.note_event(&event(at, Some("ann"), EventType::SessionStart));
+        day.note_event(&event(at, Some("ann"), EventKind::SessionStart));
         day.note_ending(&ending(at));
     }
     let rows = day.rows();
@@ -113,10 +114,10 @@ fn callers_who_are_not_known_count_in_all_sums_but_are_no_users() {
     let mut day = Day::new(date(2026, 11, 21), &TimeZone::UTC).unwrap();
     let noon = "2026-11-21T12:00:00Z".parse().unwrap();
     for user_opt in [None, None, Some("ann")] {
-        day.note_event(&event(noon, user_opt, EventType::VoiceMinute));
+        day.note_event(&event(noon, user_opt, EventKind::VoiceMinute));
     }
     // A call that never started is known by what else was said of it: a doubtful event, and its end.
-    let doubtful = UsageEvent { quantity: -1, ..event(noon, Some("bob"), EventType::VoiceMinute) };
+    let doubtful = UsageEvent { quantity: -1, ..event(noon, Some("bob"), EventKind::VoiceMinute) };
     day.note_event(&doubtful);
     day.note_ending(&CallEnding { mode: Mode::Cascade, ..ending(noon) });
     let rows = day.rows();
@@ -161,12 +162,12 @@ fn fact(from: Timestamp) -> impl Strategy<Value = Fact> {
         .prop_map(move |(minute, second)| from + SignedDuration::from_secs(minute * 60 + second));
     let who = (select(&["night desk", "day desk"][..]), select(&Mode::ALL[..]));
     let types = [
-        EventType::SessionStart,
-        EventType::SessionEnd,
-        EventType::VoiceMinute,
-        EventType::VoiceMinute,
-        EventType::ToolCall,
-        EventType::Tokens,
+        EventKind::SessionStart,
+        EventKind::SessionEnd,
+        EventKind::VoiceMinute,
+        EventKind::VoiceMinute,
+        EventKind::ToolCall,
+        EventKind::Tokens,
     ];
     let quantity = prop_oneof![
         8 => (0_i64..400, select(&[Unit::Second, Unit::Minute, Unit::Piece][..])),
@@ -175,13 +176,13 @@ fn fact(from: Timestamp) -> impl Strategy<Value = Fact> {
     let cost = (prop::option::weighted(0.8, 0_u64..1_000_000), 0_u64..200_000);
     let user = prop::option::weighted(0.8, select(&["ann", "bob", "cy", "di"][..]));
     let event = (at.clone(), who.clone(), user, select(types.to_vec()), quantity, cost).prop_map(
-        |(at, (agent, mode), user_opt, event_type, (quantity, unit), (cost_opt, unheard))| {
+        |(at, (agent, mode), user_opt, kind, (quantity, unit), (cost_opt, unheard))| {
             Fact::Event(UsageEvent {
                 at,
                 user_opt: user_opt.map(str::to_owned),
                 agent: agent.to_owned(),
                 mode,
-                event_type,
+                kind,
                 quantity,
                 unit,
                 cost_opt: cost_opt.map(Microusd::from),
@@ -251,21 +252,19 @@ fn naive(events: &[&UsageEvent]) -> Naive {
         .iter()
         .filter(|event| match seconds(event) {
             Some(seconds) => (0..=86_400).contains(&seconds),
-            None => {
-                event.event_type != EventType::VoiceMinute && (0..=1_000_000_000).contains(&event.quantity)
-            }
+            None => event.kind != EventKind::VoiceMinute && (0..=1_000_000_000).contains(&event.quantity),
         })
         .collect();
-    let count = |event_type| good.iter().filter(|event| event.event_type == event_type).count();
+    let count = |kind| good.iter().filter(|event| event.kind == kind).count();
     let cost = |event: &UsageEvent| event.cost_opt.map_or(0, i64::from);
     Naive {
-        sessions: count(EventType::SessionStart),
+        sessions: count(EventKind::SessionStart),
         seconds: good
             .iter()
-            .filter(|event| event.event_type == EventType::VoiceMinute)
+            .filter(|event| event.kind == EventKind::VoiceMinute)
             .map(|event| i64::try_from(seconds(event).unwrap()).unwrap())
             .sum(),
-        tool_calls: count(EventType::ToolCall),
+        tool_calls: count(EventKind::ToolCall),
         microusd: good.iter().map(|event| cost(event)).sum(),
         unpriced: events.len() - good.len() + good.iter().filter(|event| event.cost_opt.is_none()).count(),
         unheard: good.iter().map(|event| cost(event).min(event.unheard.into())).sum(),
