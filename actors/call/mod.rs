@@ -192,6 +192,7 @@ pub struct CallReport {
     pub bill: Vec<BillLine>,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct CallActor {
     setup: CallSetup,
     origin: Instant,
@@ -252,6 +253,8 @@ pub struct CallActor {
     last_words: Option<LastWords>,
     handing_over: Option<HandingOver>,
     end: Option<EndReason>,
+    /// The carrier has said that the call is over.
+    over: bool,
     engine_failures: u32,
 }
 
@@ -345,6 +348,7 @@ impl CallActor {
             last_words: None,
             handing_over: None,
             end: None,
+            over: false,
             engine_failures: 0,
             setup,
         }
@@ -468,7 +472,8 @@ impl CallActor {
             Some(EndReason::HandedOver(to)) => self.keep(CallState::HandedOver { to: *to }),
             Some(EndReason::StoodDown) | None => {} // the record is the other actor's
             Some(other) => {
-                self.keep(CallState::Ended { reason: other.name().to_owned(), for_good: other.is_by_us() });
+                let for_good = other.is_by_us() || self.over;
+                self.keep(CallState::Ended { reason: other.name().to_owned(), for_good });
             }
         }
     }
@@ -1002,6 +1007,7 @@ impl Handler<CallerGone> for CallActor {
     type Result = ();
 
     fn handle(&mut self, _: CallerGone, ctx: &mut Self::Context) {
+        self.over = true;
         self.finish(EndReason::CallerHungUp, ctx);
     }
 }

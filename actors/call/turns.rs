@@ -153,6 +153,8 @@ pub struct TurnCall {
     ending_opt: Option<EndReason>,
     /// The switchboard has the report.
     left: bool,
+    /// The carrier has said that the call is over.
+    over: bool,
     last_asked: Instant,
     timeline: Timeline,
     /// No actor of its own: nothing here is in a hurry, and should it panic, the next question finds a successor.
@@ -194,6 +196,7 @@ impl TurnCall {
             began: now,
             ending_opt: None,
             left: false,
+            over: false,
             last_asked: now,
             timeline: Timeline::default(),
             setup,
@@ -512,7 +515,9 @@ impl TurnCall {
         // Before the answer goes out: then the carrier may ask what is next.
         self.keep_as(match &reason {
             EndReason::HandedOver(to) => CallState::HandedOver { to: *to },
-            other => CallState::Ended { reason: other.name().to_owned(), for_good: other.is_by_us() },
+            other => {
+                CallState::Ended { reason: other.name().to_owned(), for_good: other.is_by_us() || self.over }
+            }
         });
         let conversation = &self.setup.conversation;
         self.setup.switchboard.do_send(CallEnded(Arc::new(CallReport {
@@ -671,6 +676,7 @@ impl Handler<CallerGone> for TurnCall {
     type Result = ();
 
     fn handle(&mut self, _: CallerGone, ctx: &mut Self::Context) {
+        self.over = true;
         self.leave(EndReason::CallerHungUp, ctx);
     }
 }
