@@ -31,7 +31,8 @@ macro_rules! changes {
     };
 }
 
-pub(super) const CHANGES: [Change; 4] = changes![1 "settings", 2 "audit_log", 3 "calls", 4 "usage_events"];
+pub(super) const CHANGES: [Change; 5] =
+    changes![1 "settings", 2 "audit_log", 3 "calls", 4 "usage_events", 5 "analytics"];
 
 fn migrator(text: impl Fn(&Change) -> &'static str) -> Migrator {
     let migration = |change: &Change| {

@@ -331,7 +331,7 @@ fn every_migration_file_is_listed_under_its_version_and_name() {
 async fn both_databases_have_the_same_tables_and_columns() {
     let (sqlite, Some(postgres)) = (Ground::sqlite(), Ground::postgres()) else { return };
     let of_sqlite = "SELECT tables.name, columns.name FROM pragma_table_list AS tables \
-                     JOIN pragma_table_info(tables.name) AS columns \
+                     JOIN pragma_table_xinfo(tables.name) AS columns \
                      WHERE tables.type = 'table' AND tables.name NOT LIKE 'sqlite%'";
     let of_postgres = "SELECT table_name::text, column_name::text FROM information_schema.columns \
                        WHERE table_schema = 'public'";
