@@ -9,7 +9,6 @@ pub mod analytics;
 pub mod app;
 pub mod audit;
 pub mod call_log;
-mod calls;
 pub mod cli;
 pub mod clips;
 pub mod clock;

@@ -9,6 +9,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `entry.rs` | what stands in it |
+//! | `recent.rs` | the newest calls, in memory |
 //! | `difference.rs` | what has changed in a ledger |
 //! | `batch.rs` | entries made ready to be written |
 //! | `writer.rs` | from the spool into the tables |
@@ -16,6 +17,7 @@
 mod batch;
 mod difference;
 mod entry;
+mod recent;
 mod writer;
 
 use std::sync::Arc;
@@ -32,9 +34,9 @@ use tandem_actors::usage::event::UsageEvent;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::calls::RecentCalls;
 use crate::identity::{Identity, e164};
 use crate::spool::Spool;
+use recent::RecentCalls;
 
 pub(crate) use batch::Batch;
 pub(crate) use entry::{CallEntry, Entry, EventEntry, TurnKey, UsageEntry, User};
@@ -78,7 +80,7 @@ impl Journal {
         Self { spool, recent, archive, standing, identity, keeps_numbers, clock, ids }
     }
 
-    fn append(&self, entry: &Entry) {
+    fn write_down(&self, entry: &Entry) {
         match serde_json::to_vec(entry) {
             Ok(written) => self.spool.append(written),
             Err(error) => tracing::error!(%error, "what happened cannot be written down"),
@@ -112,7 +114,7 @@ impl CallStore for Journal {
         if !self.keeps_numbers {
             (entry.from_opt, entry.to_opt) = (None, None);
         }
-        self.append(&Entry::Call(Box::new(entry)));
+        self.write_down(&Entry::Call(Box::new(entry)));
         self.recent.keep(record);
     }
 
@@ -133,7 +135,7 @@ impl CallStore for Journal {
     }
 
     fn over(&self, call_sid: &str) {
-        self.append(&Entry::Over { call_sid: call_sid.to_owned(), at: self.clock.now() });
+        self.write_down(&Entry::Over { call_sid: call_sid.to_owned(), at: self.clock.now() });
         self.recent.over(call_sid);
     }
 
@@ -141,14 +143,14 @@ impl CallStore for Journal {
         let Ok(what) = serde_json::to_value(what) else { return };
         let at_us = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
         let (id, at) = (self.ids.event_id(), self.clock.now());
-        self.append(&Entry::Event(EventEntry { id, at, call, at_us, what }));
+        self.write_down(&Entry::Event(EventEntry { id, at, call, at_us, what }));
     }
 }
 
 impl UsageSpool for Journal {
     fn append(&self, event: UsageEvent) {
         let user = self.user(self.recent.from(event.call).as_deref());
-        self.append(&Entry::Usage(Box::new(UsageEntry { user_opt: user.map(|user| user.id), event })));
+        self.write_down(&Entry::Usage(Box::new(UsageEntry { user_opt: user.map(|user| user.id), event })));
     }
 }
 

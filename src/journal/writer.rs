@@ -80,18 +80,17 @@ impl Writer {
 
     /// Writes these, and leaves out what cannot be written: found by halves.
     async fn write(&mut self, records: &[SpoolRecord]) {
-        let mut runs = vec![records];
+        let entries: Vec<(u64, Entry)> = records.iter().filter_map(|record| self.read(record)).collect();
+        let mut runs = vec![&entries[..]];
         while let Some(run) = runs.pop() {
-            let Some(last) = run.last() else { continue };
-            let entries: Vec<Entry> = run.iter().filter_map(|record| self.read(record)).collect();
+            let Some((last, _)) = run.last() else { continue };
             let (archive, spool) = (Arc::clone(&self.archive), self.reader.spool_id());
-            let done =
-                self.until_it_works(|| archive.write(spool, last.number, Batch::of(entries.clone()))).await;
-            match done {
+            let batch = || Batch::of(run.iter().map(|(_, entry)| entry.clone()));
+            match self.until_it_works(|| archive.write(spool, *last, batch())).await {
                 Ok(()) => {}
                 Err(error) if run.len() == 1 => {
                     self.refused += 1;
-                    tracing::error!(number = last.number, refused = self.refused, %error, "entry cannot be written");
+                    tracing::error!(number = last, refused = self.refused, %error, "entry cannot be written");
                 }
                 Err(_) => {
                     let (first, second) = run.split_at(run.len() / 2);
@@ -101,9 +100,9 @@ impl Writer {
         }
     }
 
-    fn read(&mut self, record: &SpoolRecord) -> Option<Entry> {
+    fn read(&mut self, record: &SpoolRecord) -> Option<(u64, Entry)> {
         match serde_json::from_slice(&record.payload) {
-            Ok(entry) => Some(entry),
+            Ok(entry) => Some((record.number, entry)),
             Err(error) => {
                 self.refused += 1;
                 tracing::error!(number = record.number, refused = self.refused, %error, "entry cannot be read");
