@@ -13,17 +13,16 @@
 //! Sums of nothing are 0. Averages, shares and percentiles of nothing are null; so is revenue of which none was
 //! entered. Modes and agents are averaged over the same days as the house, so that their daily users can be compared.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde::Serialize;
 use tandem_actors::mode::Mode;
 
-use super::activity::UserActivity;
 use super::daily_users::DailyUsers;
-use super::day::{DailyModeStats, DailyUsageStats, Endings, UserDay};
-use super::retention::{Retention, retention};
+use super::day::{DailyModeStats, DailyUniqueUsers, DailyUsageStats, Endings, Part};
+use super::retention::{DailyCohorts, Retention, retention};
 use super::trigger::{Month, Thresholds, Trigger, trigger};
 use super::usage::Usage;
 use crate::money::{Microusd, Usd};
@@ -32,16 +31,15 @@ use crate::money::{Microusd, Usd};
 pub const WINDOW_DAYS: u32 = 30;
 
 /// The rows that a dashboard is made from. It takes of them what is of its days.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct History<'a> {
-    /// Of the window, like modes and revenue.
-    pub daily: &'a [DailyUsageStats],
-    pub modes: &'a [DailyModeStats],
-    pub revenue: &'a [Revenue],
-    /// Of the window and the 30 days before.
-    pub users: &'a [UserDay],
-    /// Of all users first seen in these 60 days. Those who were seen before are in no cohort.
-    pub activities: &'a [UserActivity],
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    pub daily: Vec<DailyUsageStats>,
+    pub modes: Vec<DailyModeStats>,
+    pub parts: Vec<DailyUniqueUsers>,
+    pub cohorts: Vec<DailyCohorts>,
+    pub revenue: Vec<Revenue>,
+    /// The first day on which any user was there, in the window or before.
+    pub first_use_opt: Option<Date>,
 }
 
 /// Money that came in.
@@ -116,14 +114,14 @@ pub struct AgentFigures {
 
 /// The dashboard of the window that ends with `last`, which should be a day that is over: one that is not pulls
 /// averages down.
-pub fn dashboard(last: Date, history: History<'_>, thresholds: Thresholds) -> Dashboard {
+pub fn dashboard(last: Date, history: &History, thresholds: Thresholds) -> Dashboard {
     let window = Window::ending(last);
     let daily: Vec<_> = history.daily.iter().filter(|row| window.contains(row.day)).collect();
     let modes: Vec<_> = history.modes.iter().filter(|row| window.contains(row.day)).collect();
-    let users: Vec<_> = history.users.iter().filter(|row| window.contains(row.day)).collect();
+    let users: Vec<_> = history.parts.iter().filter(|row| window.contains(row.day)).collect();
     let revenue: Vec<_> = history.revenue.iter().filter(|entry| window.contains(entry.day)).collect();
 
-    let days = window.days_in_use(&daily, history.users);
+    let days = window.days_since(history.first_use_opt);
     let usage: Usage = daily.iter().map(|row| &row.usage).collect();
     let user_days = daily.iter().fold(0, |sum: u64, row| sum.saturating_add(row.unique_users));
     let daily_users = DailyUsers { user_days, days };
@@ -143,19 +141,36 @@ pub fn dashboard(last: Date, history: History<'_>, thresholds: Thresholds) -> Da
         minutes_per_user: daily_users.per_user(usage.minutes()),
         tool_calls_per_month: usage.tool_calls,
         tool_calls_per_session: share(usage.tool_calls, usage.sessions),
-        retention: retention(window, history.activities, history.users),
+        retention: retention(window, &history.cohorts),
         optimization_trigger: trigger(month, thresholds),
-        modes: parts_by(&modes, &users, |mode, _| mode)
-            .into_iter()
-            .map(|(mode, part)| (mode, part.figures(days)))
-            .collect(),
-        agents: parts_by(&modes, &users, |_, agent| agent)
-            .into_iter()
-            .map(|(agent, part)| {
-                let of_agent = revenue.iter().filter(|entry| entry.agent_opt.as_deref() == Some(agent));
-                (agent.to_owned(), part.agent_figures(days, sum_if_any(of_agent.map(|entry| entry.amount))))
-            })
-            .collect(),
+        modes: sums_by(
+            &modes,
+            &users,
+            |row| row.mode,
+            |part| match part {
+                Part::Mode(mode) => Some(*mode),
+                Part::Agent(_) => None,
+            },
+        )
+        .into_iter()
+        .map(|(mode, sums)| (mode, sums.figures(days)))
+        .collect(),
+        agents: sums_by(
+            &modes,
+            &users,
+            |row| row.agent.clone(),
+            |part| match part {
+                Part::Agent(agent) => Some(agent.clone()),
+                Part::Mode(_) => None,
+            },
+        )
+        .into_iter()
+        .map(|(agent, sums)| {
+            let of_agent = revenue.iter().filter(|entry| entry.agent_opt.as_ref() == Some(&agent));
+            let figures = sums.agent_figures(days, sum_if_any(of_agent.map(|entry| entry.amount)));
+            (agent, figures)
+        })
+        .collect(),
     }
 }
 
@@ -170,11 +185,8 @@ impl Window {
         (self.first..=self.last).contains(&day)
     }
 
-    /// The days of the window since the first user that is known. Of users who were erased since, only the daily rows
-    /// still tell.
-    fn days_in_use(self, daily: &[&DailyUsageStats], users: &[UserDay]) -> u64 {
-        let daily = daily.iter().filter(|row| row.unique_users > 0).map(|row| row.day);
-        let first_opt = daily.chain(users.iter().map(|row| row.day)).min();
+    /// Its days since then.
+    fn days_since(self, first_opt: Option<Date>) -> u64 {
         let in_use = first_opt.filter(|first| *first <= self.last).map(|first| first.max(self.first));
         in_use.map_or(0, |first| first.duration_until(self.last).as_hours().unsigned_abs() / 24 + 1)
     }
@@ -184,33 +196,36 @@ impl Window {
 
 /// What the rows of one mode, or of one agent, come to.
 #[derive(Default)]
-struct Part<'a> {
+struct Sums {
     usage: Usage,
     endings: Endings,
-    /// Each once a day, in however many modes and with however many agents.
-    users: BTreeSet<(Date, &'a str)>,
+    user_days: u64,
 }
 
-fn parts_by<'a, K: Ord>(
-    modes: &[&'a DailyModeStats],
-    users: &[&'a UserDay],
-    key: impl Fn(Mode, &'a str) -> K,
-) -> BTreeMap<K, Part<'a>> {
-    let mut parts: BTreeMap<K, Part<'a>> = BTreeMap::new();
+fn sums_by<K: Ord>(
+    modes: &[&DailyModeStats],
+    users: &[&DailyUniqueUsers],
+    of_row: impl Fn(&DailyModeStats) -> K,
+    of_part: impl Fn(&Part) -> Option<K>,
+) -> BTreeMap<K, Sums> {
+    let mut all: BTreeMap<K, Sums> = BTreeMap::new();
     for row in modes {
-        let part = parts.entry(key(row.mode, &row.agent)).or_default();
-        part.usage.absorb(&row.usage);
-        part.endings.absorb(&row.endings);
+        let sums = all.entry(of_row(row)).or_default();
+        sums.usage.absorb(&row.usage);
+        sums.endings.absorb(&row.endings);
     }
     for row in users {
-        parts.entry(key(row.mode, &row.agent)).or_default().users.insert((row.day, &row.user));
+        if let Some(key) = of_part(&row.part) {
+            let sums = all.entry(key).or_default();
+            sums.user_days = sums.user_days.saturating_add(row.unique_users);
+        }
     }
-    parts
+    all
 }
 
-impl Part<'_> {
+impl Sums {
     fn daily_users(&self, days: u64) -> DailyUsers {
-        DailyUsers { user_days: self.users.len() as u64, days }
+        DailyUsers { user_days: self.user_days, days }
     }
 
     fn figures(&self, days: u64) -> Figures {
@@ -220,7 +235,7 @@ impl Part<'_> {
             cost: Usd(usage.cost),
             unpriced_events: usage.unpriced,
             unheard_cost: Usd(usage.unheard),
-            cost_per_minute: usage.cost.scaled(60, usage.seconds).map(Usd),
+            cost_per_minute: usage.cost.scaled(60_000, usage.voice_ms).map(Usd),
             cost_per_user: daily_users.share(usage.cost).map(Usd),
             daily_active_users: daily_users.average(),
             sessions: usage.sessions,

@@ -11,6 +11,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use tandem_actors::mode::Mode;
 use tandem_actors::response_times::ResponseTimes;
+use uuid::Uuid;
 
 use super::facts::{CallEnding, Outcome, UsageEvent};
 use super::usage::Usage;
@@ -21,7 +22,7 @@ pub struct Day {
     date: Date,
     span: Range<Timestamp>,
     /// By agent, mode and user: what callers who are not known used stands beside what the others did.
-    usage: BTreeMap<(String, Mode, Option<String>), Usage>,
+    usage: BTreeMap<(String, Mode, Option<Uuid>), Usage>,
     endings: BTreeMap<(String, Mode), Endings>,
 }
 
@@ -30,6 +31,7 @@ pub struct Day {
 pub struct DayRows {
     pub usage: DailyUsageStats,
     pub modes: Vec<DailyModeStats>,
+    pub parts: Vec<DailyUniqueUsers>,
     pub users: Vec<UserDay>,
 }
 
@@ -53,12 +55,26 @@ pub struct DailyModeStats {
     pub endings: Endings,
 }
 
-/// One user with one agent in one mode: with the agent and the mode, users can be counted over any of them without
-/// counting one twice.
+/// Users of a part of the house, each counted once, with however many agents and in however many modes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DailyUniqueUsers {
+    pub day: Date,
+    pub part: Part,
+    pub unique_users: u64,
+}
+
+/// A mode, whatever the agent, or an agent, whatever the mode.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    Mode(Mode),
+    Agent(String),
+}
+
+/// One user with one agent in one mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserDay {
     pub day: Date,
-    pub user: String,
+    pub user: Uuid,
     pub agent: String,
     pub mode: Mode,
     pub usage: Usage,
@@ -96,7 +112,7 @@ impl Day {
     /// Each event belongs to the day in which it happened, whenever its call began. Those of other days change nothing.
     pub fn note_event(&mut self, event: &UsageEvent) {
         if self.span.contains(&event.at) {
-            let key = (event.agent.clone(), event.mode, event.user_opt.clone());
+            let key = (event.agent.clone(), event.mode, event.user_opt);
             self.usage.entry(key).or_default().note(event);
         }
     }
@@ -122,10 +138,22 @@ impl Day {
 
     pub fn rows(self) -> DayRows {
         let Self { date: day, usage, endings, .. } = self;
-        let users: BTreeSet<&String> =
-            usage.keys().filter_map(|(_, _, user_opt)| user_opt.as_ref()).collect();
+        let users: BTreeSet<Uuid> = usage.keys().filter_map(|(_, _, user_opt)| *user_opt).collect();
         let total =
             DailyUsageStats { day, unique_users: users.len() as u64, usage: usage.values().collect() };
+
+        let mut parts: BTreeMap<Part, BTreeSet<Uuid>> = BTreeMap::new();
+        for (agent, mode, user_opt) in usage.keys() {
+            for part in [Part::Mode(*mode), Part::Agent(agent.clone())] {
+                parts.entry(part).or_default().extend(user_opt);
+            }
+        }
+        let of_part = |(part, users): (_, BTreeSet<_>)| DailyUniqueUsers {
+            day,
+            part,
+            unique_users: users.len() as u64,
+        };
+        let parts = parts.into_iter().map(of_part).collect();
 
         let mut modes: BTreeMap<(String, Mode), (Usage, Endings)> =
             endings.into_iter().map(|(key, endings)| (key, (Usage::default(), endings))).collect();
@@ -135,7 +163,7 @@ impl Day {
             users.extend(user_opt.map(|user| UserDay { day, user, agent, mode, usage }));
         }
         let of_mode = |((agent, mode), (usage, endings))| DailyModeStats { day, agent, mode, usage, endings };
-        DayRows { usage: total, modes: modes.into_iter().map(of_mode).collect(), users }
+        DayRows { usage: total, modes: modes.into_iter().map(of_mode).collect(), parts, users }
     }
 }
 

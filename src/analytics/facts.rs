@@ -4,9 +4,9 @@
 //! summed up.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use tandem_actors::mode::Mode;
-use tandem_actors::usage::event::EventKind;
+use tandem_actors::usage::event::{EventKind, Unit};
+use uuid::Uuid;
 
 use crate::money::Microusd;
 
@@ -15,7 +15,7 @@ use crate::money::Microusd;
 pub struct UsageEvent {
     pub at: Timestamp,
     /// Absent when the caller is not known, such as a withheld number.
-    pub user_opt: Option<String>,
+    pub user_opt: Option<Uuid>,
     pub agent: String,
     pub mode: Mode,
     pub kind: EventKind,
@@ -28,22 +28,13 @@ pub struct UsageEvent {
     pub unheard: Microusd,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unit {
-    Second,
-    Minute,
-    Token,
-    Character,
-    Piece,
-}
-
 /// A call is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallEnding {
     pub ended_at: Timestamp,
     pub agent: String,
-    /// The mode that served it last: all that an ending says is told of that one.
+    /// The mode that the router gave it, whichever served it later: all that an ending says is told of that one. A call
+    /// that another mode had to save speaks against the mode that failed, not against the one that saved it.
     pub mode: Mode,
     /// It had to leave its mode, or ended because of us.
     pub failed: bool,
@@ -54,8 +45,7 @@ pub struct CallEnding {
     pub response_ms: Vec<u32>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Good,
     Bad,

@@ -4,8 +4,8 @@
 //! it is.
 //!
 //! ```text
-//! usage events, endings ──► Day (one civil day) ──► daily_usage_stats, daily_mode_stats, user_days
-//!                                user_days ──► user_activity
+//! usage events, endings ──► Day (one civil day) ──► daily_usage_stats, daily_mode_stats, daily_unique_users, user_days
+//!                                user_days ──► user_activity, cohorts
 //!                                rows of 30 days, revenue ──► Dashboard { retention, optimization_trigger, .. }
 //!                                rows of 30 days, price list ──► Projection
 //! ```
@@ -15,7 +15,6 @@
 //! | `facts.rs` | what is reported of calls: usage events and endings |
 //! | `usage.rs` | sums of usage, and what of an event counts |
 //! | `day.rs` | one civil day: when it is, and what its facts come to |
-//! | `activity.rs` | when a user was first and last there |
 //! | `daily_users.rs` | the average of daily users, kept as a fraction |
 //! | `retention.rs` | who comes back |
 //! | `trigger.rs` | whether another engine would pay |
@@ -26,7 +25,6 @@
 //! facts, and its rows replace what was there. So a roll-up may be repeated at any time and comes to the same figures.
 //! That each fact is there once is the store's promise (its idempotency key), and not checked again here.
 
-mod activity;
 mod daily_users;
 mod dashboard;
 mod day;
@@ -36,13 +34,14 @@ mod retention;
 mod trigger;
 mod usage;
 
-pub use self::activity::{UserActivity, activities};
 pub use self::dashboard::{
     AgentFigures, Dashboard, Figures, History, Revenue, WINDOW_DAYS, Window, dashboard,
 };
-pub use self::day::{DailyModeStats, DailyUsageStats, Day, DayRows, Endings, UserDay, span};
-pub use self::facts::{CallEnding, Outcome, Unit, UsageEvent};
+pub use self::day::{
+    DailyModeStats, DailyUniqueUsers, DailyUsageStats, Day, DayRows, Endings, Part, UserDay, span,
+};
+pub use self::facts::{CallEnding, Outcome, UsageEvent};
 pub use self::projection::{Basis, ModeProjection, Projection, ProjectionError, Rate, projection};
-pub use self::retention::Retention;
+pub use self::retention::{AFTER_DAYS, Cohort, DailyCohorts, Retention};
 pub use self::trigger::{Thresholds, Trigger};
 pub use self::usage::Usage;

@@ -20,13 +20,13 @@ const MINUTES_PER_DAY_MAX: f64 = 24.0 * 60.0;
 
 /// Less talk than this says more of one call than of its mode. It is also the unit in which the launch plan tells
 /// prices.
-const MEASURED_SECONDS_MIN: u64 = 10 * 60;
+const MEASURED_MS_MIN: u64 = 10 * 60_000;
 
 /// So much for so long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     pub cost: Microusd,
-    pub seconds: u64,
+    pub ms: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -77,7 +77,7 @@ pub fn projection(
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 86,400, and whole")]
     let seconds_per_day = (minutes_per_day * 60.0).round() as u64;
-    // At most 10^9 x 86,400 x 30, below 2^52.
+    // At most 10^9 x 86,400 x 30, below 2^52; in milliseconds below 2^62.
     let seconds = users * seconds_per_day * u64::from(WINDOW_DAYS);
     let of_mode = |mode: Mode| {
         let listed_opt = price_list.get(&mode).map(|rate| (*rate, Basis::PriceList));
@@ -85,9 +85,8 @@ pub fn projection(
             let unknown = ModeProjection { monthly_cost: None, cost_per_minute: None, basis: Basis::Unknown };
             return Ok((mode, unknown));
         };
-        let cost =
-            |seconds| rate.cost.scaled(seconds, rate.seconds).map(Usd).ok_or(ProjectionError::Cost(mode));
-        let (monthly_cost, cost_per_minute) = (Some(cost(seconds)?), Some(cost(60)?));
+        let cost = |ms| rate.cost.scaled(ms, rate.ms).map(Usd).ok_or(ProjectionError::Cost(mode));
+        let (monthly_cost, cost_per_minute) = (Some(cost(seconds * 1_000)?), Some(cost(60_000)?));
         Ok((mode, ModeProjection { monthly_cost, cost_per_minute, basis }))
     };
     let modes = Mode::ALL.into_iter().map(of_mode).collect::<Result<_, _>>()?;
@@ -97,8 +96,8 @@ pub fn projection(
 /// What is not priced as a whole is no measure of cost.
 fn measured_rate(mode: Mode, rows: &[DailyModeStats]) -> Option<(Rate, Basis)> {
     let usage: Usage = rows.iter().filter(|row| row.mode == mode).map(|row| &row.usage).collect();
-    let is_measure = usage.seconds >= MEASURED_SECONDS_MIN && usage.unpriced == 0;
-    is_measure.then_some((Rate { cost: usage.cost, seconds: usage.seconds }, Basis::Measured))
+    let is_measure = usage.voice_ms >= MEASURED_MS_MIN && usage.unpriced == 0;
+    is_measure.then_some((Rate { cost: usage.cost, ms: usage.voice_ms }, Basis::Measured))
 }
 
 #[cfg(test)]
@@ -115,15 +114,15 @@ mod tests {
     }
 
     fn talk(seconds: u64, microusd: u64) -> Usage {
-        Usage { seconds, cost: Microusd::from(microusd), ..Usage::default() }
+        Usage { voice_ms: seconds.saturating_mul(1_000), cost: Microusd::from(microusd), ..Usage::default() }
     }
 
     /// The launch plan's prices: 0.50 dollars for 10 minutes now, and a third of it with a pipeline of one's own.
     fn launch_plan() -> BTreeMap<Mode, Rate> {
         let half_a_dollar = Microusd::from(500_000_u64);
         BTreeMap::from([
-            (Mode::Realtime, Rate { cost: half_a_dollar, seconds: 600 }),
-            (Mode::Cascade, Rate { cost: half_a_dollar, seconds: 1_800 }),
+            (Mode::Realtime, Rate { cost: half_a_dollar, ms: 600_000 }),
+            (Mode::Cascade, Rate { cost: half_a_dollar, ms: 1_800_000 }),
         ])
     }
 
@@ -194,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_rate_that_leaves_the_range_or_lasts_no_time_is_an_error() {
-        for rate in [Rate { cost: Microusd::MAX, seconds: 1 }, Rate { cost: Microusd::ZERO, seconds: 0 }] {
+        for rate in [Rate { cost: Microusd::MAX, ms: 1 }, Rate { cost: Microusd::ZERO, ms: 0 }] {
             let refused = projection(1, 1.0, &[], &BTreeMap::from([(Mode::Hybrid, rate)])).unwrap_err();
             assert_eq!(refused.to_string(), "what this costs in mode hybrid is beyond counting");
         }

@@ -4,27 +4,29 @@
 //! and what reaches the end of its range stays there.
 //!
 //! **What counts.** Sessions and tool calls are counted by their events; the time of talk is the quantity of
-//! `voice_minute` events, in seconds; cost is that of all events. An event that cannot be (a negative quantity, more
+//! `voice_minute` events; cost is that of all events. An event that cannot be (a negative quantity, more
 //! than a day of time or a billion of anything else in one event, talk that is not measured in time) adds nothing but
 //! itself to those without a price: its cost is as doubtful as its quantity, and a doubtful cost is unknown. That its
 //! user was there stands.
 
-use tandem_actors::usage::event::EventKind;
+use tandem_actors::usage::event::{EventKind, Unit};
 
-use super::facts::{Unit, UsageEvent};
+use super::facts::UsageEvent;
 use crate::money::Microusd;
 
-/// No event reports more time than this. Calls last hours at most, and are reported bit by bit.
-const SECONDS_MAX: u64 = 24 * 60 * 60;
+/// A day: no event reports more time than this. Calls last hours at most, and are reported bit by bit.
+const MS_MAX: u64 = 24 * 60 * MINUTE_MS;
 
-/// No event reports more tokens or characters. The largest contexts have some millions.
+const MINUTE_MS: u64 = 60_000;
+
+/// No event reports more of anything else, such as tokens. The largest contexts have some millions.
 const COUNT_MAX: u64 = 1_000_000_000;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     pub sessions: u64,
     /// Of talk.
-    pub seconds: u64,
+    pub voice_ms: u64,
     pub tool_calls: u64,
     /// Of all that has a price.
     pub cost: Microusd,
@@ -43,7 +45,7 @@ impl Usage {
         let cost = event.cost_opt.unwrap_or_default();
         self.absorb(&Self {
             sessions: one_if(EventKind::SessionStart),
-            seconds: one_if(EventKind::VoiceMinute) * quantity,
+            voice_ms: one_if(EventKind::VoiceMinute) * quantity,
             tool_calls: one_if(EventKind::ToolCall),
             cost,
             unpriced: u64::from(event.cost_opt.is_none()),
@@ -53,7 +55,7 @@ impl Usage {
 
     pub fn absorb(&mut self, other: &Self) {
         self.sessions = self.sessions.saturating_add(other.sessions);
-        self.seconds = self.seconds.saturating_add(other.seconds);
+        self.voice_ms = self.voice_ms.saturating_add(other.voice_ms);
         self.tool_calls = self.tool_calls.saturating_add(other.tool_calls);
         self.cost = self.cost.saturating_add(other.cost);
         self.unpriced = self.unpriced.saturating_add(other.unpriced);
@@ -61,7 +63,7 @@ impl Usage {
     }
 
     pub fn minutes(&self) -> f64 {
-        self.seconds as f64 / 60.0
+        self.voice_ms as f64 / MINUTE_MS as f64
     }
 }
 
@@ -74,16 +76,18 @@ impl<'a> FromIterator<&'a Usage> for Usage {
     }
 }
 
-/// What an event reports, time in seconds; nothing when it cannot be.
+/// What an event reports, time in milliseconds; nothing when it cannot be.
 fn possible_quantity(event: &UsageEvent) -> Option<u64> {
     let reported = u64::try_from(event.quantity).ok()?;
     let (quantity, max) = match event.unit {
-        Unit::Second => (reported, SECONDS_MAX),
-        Unit::Minute => (reported.checked_mul(60)?, SECONDS_MAX),
-        Unit::Token | Unit::Character | Unit::Piece if event.kind == EventKind::VoiceMinute => {
+        Unit::Millisecond => (reported, MS_MAX),
+        Unit::Minute => (reported.checked_mul(MINUTE_MS)?, MS_MAX),
+        Unit::Call | Unit::Token | Unit::Character | Unit::Message
+            if event.kind == EventKind::VoiceMinute =>
+        {
             return None;
         }
-        Unit::Token | Unit::Character | Unit::Piece => (reported, COUNT_MAX),
+        Unit::Call | Unit::Token | Unit::Character | Unit::Message => (reported, COUNT_MAX),
     };
     (quantity <= max).then_some(quantity)
 }
@@ -122,12 +126,12 @@ mod tests {
     #[test]
     fn sessions_and_tool_calls_are_counted_and_talk_is_measured() {
         let of = |kind, quantity, unit| usage(&event(kind, quantity, unit));
-        assert_eq!(of(EventKind::SessionStart, 1, Unit::Piece), Usage { sessions: 1, ..costly() });
-        assert_eq!(of(EventKind::ToolCall, 1, Unit::Piece), Usage { tool_calls: 1, ..costly() });
-        assert_eq!(of(EventKind::VoiceMinute, 90, Unit::Second), Usage { seconds: 90, ..costly() });
-        assert_eq!(of(EventKind::VoiceMinute, 2, Unit::Minute), Usage { seconds: 120, ..costly() });
+        assert_eq!(of(EventKind::SessionStart, 1, Unit::Call), Usage { sessions: 1, ..costly() });
+        assert_eq!(of(EventKind::ToolCall, 1, Unit::Call), Usage { tool_calls: 1, ..costly() });
+        assert_eq!(of(EventKind::VoiceMinute, 90, Unit::Millisecond), Usage { voice_ms: 90, ..costly() });
+        assert_eq!(of(EventKind::VoiceMinute, 2, Unit::Minute), Usage { voice_ms: 120_000, ..costly() });
         for kind in [EventKind::SessionEnd, EventKind::AudioInput, EventKind::CarrierMinute] {
-            assert_eq!(of(kind, 90, Unit::Second), costly(), "{kind:?}");
+            assert_eq!(of(kind, 90, Unit::Millisecond), costly(), "{kind:?}");
         }
         for kind in [EventKind::Tokens, EventKind::Stt, EventKind::Tts, EventKind::TextMessage] {
             assert_eq!(of(kind, 1_000, Unit::Token), costly(), "{kind:?}");
@@ -145,20 +149,20 @@ mod tests {
 
     #[test]
     fn what_cannot_be_adds_nothing_and_counts_as_unpriced() {
-        let day = i64::try_from(SECONDS_MAX).unwrap();
+        let day = i64::try_from(MS_MAX).unwrap();
         let billion = i64::try_from(COUNT_MAX).unwrap();
         for (kind, quantity, unit) in [
-            (EventKind::VoiceMinute, -1, Unit::Second),
+            (EventKind::VoiceMinute, -1, Unit::Millisecond),
             (EventKind::VoiceMinute, i64::MIN, Unit::Minute),
-            (EventKind::VoiceMinute, day + 1, Unit::Second),
+            (EventKind::VoiceMinute, day + 1, Unit::Millisecond),
             (EventKind::VoiceMinute, 24 * 60 + 1, Unit::Minute),
             (EventKind::CarrierMinute, i64::MAX, Unit::Minute),
-            (EventKind::VoiceMinute, 1 << 62, Unit::Minute), // 60 times this is 0 in 64 bits
+            (EventKind::VoiceMinute, 1 << 62, Unit::Minute), // 60,000 times this is 0 in 64 bits
             (EventKind::VoiceMinute, 5, Unit::Token),
             (EventKind::VoiceMinute, 5, Unit::Character),
-            (EventKind::VoiceMinute, 5, Unit::Piece),
-            (EventKind::SessionStart, -1, Unit::Piece),
-            (EventKind::ToolCall, billion + 1, Unit::Piece),
+            (EventKind::VoiceMinute, 5, Unit::Message),
+            (EventKind::SessionStart, -1, Unit::Call),
+            (EventKind::ToolCall, billion + 1, Unit::Call),
             (EventKind::Tokens, i64::MAX, Unit::Token),
             (EventKind::Tts, billion + 1, Unit::Character),
         ] {
@@ -166,7 +170,7 @@ mod tests {
             assert_eq!(seen, Usage { unpriced: 1, ..Usage::default() }, "{kind:?} {quantity} {unit:?}");
         }
         for (kind, quantity, unit) in [
-            (EventKind::VoiceMinute, day, Unit::Second),
+            (EventKind::VoiceMinute, day, Unit::Millisecond),
             (EventKind::VoiceMinute, 24 * 60, Unit::Minute),
             (EventKind::Tokens, billion, Unit::Token),
             (EventKind::Tokens, 0, Unit::Token),
@@ -179,7 +183,7 @@ mod tests {
     fn sums_stay_at_the_end_of_their_range() {
         let all = Usage {
             sessions: u64::MAX,
-            seconds: u64::MAX,
+            voice_ms: u64::MAX,
             tool_calls: u64::MAX,
             cost: Microusd::MAX,
             unpriced: u64::MAX,

@@ -6,11 +6,14 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::json;
-use tandem_actors::usage::event::EventKind;
+use std::collections::BTreeSet;
 
-use super::super::activity::activities;
-use super::super::day::Day;
-use super::super::facts::{CallEnding, Outcome, Unit, UsageEvent};
+use tandem_actors::usage::event::{EventKind, Unit};
+use uuid::Uuid;
+
+use super::super::day::{Day, UserDay};
+use super::super::facts::{CallEnding, Outcome, UsageEvent};
+use super::super::retention::{AFTER_DAYS, Cohort};
 use super::*;
 
 const LAST: Date = date(2026, 11, 30);
@@ -28,6 +31,12 @@ struct Call {
     microusd: u64,
 }
 
+fn user(name: &str) -> Uuid {
+    let mut bytes = [0; 16];
+    bytes[..name.len()].copy_from_slice(name.as_bytes());
+    Uuid::from_bytes(bytes)
+}
+
 impl Call {
     fn day(&self) -> Date {
         LAST.saturating_sub(self.days_ago.days())
@@ -36,7 +45,7 @@ impl Call {
     fn events(&self) -> Vec<UsageEvent> {
         let event = |kind, quantity, unit, microusd: u64| UsageEvent {
             at: self.day().at(12, 0, 0, 0).to_zoned(TimeZone::UTC).unwrap().timestamp(),
-            user_opt: Some(self.user.to_owned()),
+            user_opt: Some(user(self.user)),
             agent: self.agent.to_owned(),
             mode: self.mode,
             kind,
@@ -46,10 +55,10 @@ impl Call {
             unheard: Microusd::from(microusd / 10),
         };
         let mut events = vec![
-            event(EventKind::SessionStart, 1, Unit::Piece, 0),
+            event(EventKind::SessionStart, 1, Unit::Call, 0),
             event(EventKind::VoiceMinute, self.minutes, Unit::Minute, self.microusd),
         ];
-        events.extend((0..self.tool_calls).map(|_| event(EventKind::ToolCall, 1, Unit::Piece, 0)));
+        events.extend((0..self.tool_calls).map(|_| event(EventKind::ToolCall, 1, Unit::Call, 0)));
         events
     }
 
@@ -72,16 +81,11 @@ impl Call {
 
 /// All rows of the days on which there were calls.
 #[derive(Default)]
-struct Rows {
-    daily: Vec<DailyUsageStats>,
-    modes: Vec<DailyModeStats>,
-    users: Vec<UserDay>,
-    activities: Vec<UserActivity>,
-}
+struct Rows(History);
 
 impl Rows {
     fn of(calls: &[Call]) -> Self {
-        let mut rows = Self::default();
+        let (mut rows, mut users) = (History::default(), Vec::new());
         for date in calls.iter().map(Call::day).collect::<BTreeSet<_>>() {
             let mut day = Day::new(date, &TimeZone::UTC).unwrap();
             calls.iter().flat_map(Call::events).for_each(|event| day.note_event(&event));
@@ -89,16 +93,33 @@ impl Rows {
             let of_day = day.rows();
             rows.daily.push(of_day.usage);
             rows.modes.extend(of_day.modes);
-            rows.users.extend(of_day.users);
+            rows.parts.extend(of_day.parts);
+            users.extend(of_day.users);
         }
-        rows.activities = activities(&rows.users);
-        rows
+        rows.first_use_opt = users.iter().map(|row| row.day).min();
+        let days: BTreeSet<Date> = users.iter().map(|row| row.day).collect();
+        let due = days.iter().flat_map(|day| AFTER_DAYS.map(|n| day.saturating_add(n.days())));
+        let asked: BTreeSet<Date> = days.iter().copied().chain(due).collect();
+        rows.cohorts = asked.into_iter().map(|day| cohorts(day, &users)).collect();
+        Self(rows)
     }
 
     fn dashboard(&self, revenue: &[Revenue]) -> Dashboard {
-        let Self { daily, modes, users, activities } = self;
-        dashboard(LAST, History { daily, modes, revenue, users, activities }, Thresholds::default())
+        dashboard(LAST, &History { revenue: revenue.to_vec(), ..self.0.clone() }, Thresholds::default())
     }
+}
+
+/// By looking at all days of all users again for each.
+fn cohorts(day: Date, users: &[UserDay]) -> DailyCohorts {
+    let there = |user: Uuid| users.iter().filter(move |row| row.user == user).map(|row| row.day);
+    let all: BTreeSet<Uuid> = users.iter().map(|row| row.user).collect();
+    let cohorts = AFTER_DAYS.map(|n| {
+        let first = day.saturating_sub(n.days());
+        let asked: Vec<_> = all.iter().filter(|user| there(**user).min() == Some(first)).collect();
+        let came_back = asked.iter().filter(|user| there(***user).any(|seen| seen == day)).count() as u64;
+        Cohort { asked: asked.len() as u64, came_back }
+    });
+    DailyCohorts { day, cohorts }
 }
 
 fn revenue(day: Date, agent_opt: Option<&str>, usd: u32) -> Revenue {
@@ -250,10 +271,8 @@ fn days_before_the_first_use_do_not_dilute_the_average() {
 
     let mut rows = Rows::of(&[ago(3)]);
     let (day, usage) = (LAST.saturating_sub(20.days()), Usage { sessions: 5, ..Usage::default() });
-    rows.daily.push(DailyUsageStats { day, unique_users: 0, usage });
+    rows.0.daily.push(DailyUsageStats { day, unique_users: 0, usage });
     assert_eq!(rows.dashboard(&[]).daily_active_users, Some(0.25), "callers who are not known are no users");
-    rows.users.clear();
-    assert_eq!(rows.dashboard(&[]).daily_active_users, Some(0.25), "users were erased, and had been there");
 }
 
 #[test]

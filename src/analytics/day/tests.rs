@@ -7,9 +7,8 @@ use jiff::{SignedDuration, ToSpan};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use tandem_actors::usage::event::EventKind;
+use tandem_actors::usage::event::{EventKind, Unit};
 
-use super::super::facts::Unit;
 use super::*;
 use crate::money::Microusd;
 
@@ -22,10 +21,16 @@ fn hours(date: Date, zone_name: &str) -> i64 {
     span.start.duration_until(span.end).as_hours()
 }
 
+fn user(name: &str) -> Uuid {
+    let mut bytes = [0; 16];
+    bytes[..name.len()].copy_from_slice(name.as_bytes());
+    Uuid::from_bytes(bytes)
+}
+
 fn event(at: Timestamp, user_opt: Option<&str>, kind: EventKind) -> UsageEvent {
     UsageEvent {
         at,
-        user_opt: user_opt.map(str::to_owned),
+        user_opt: user_opt.map(user),
         agent: "night desk".to_owned(),
         mode: Mode::Realtime,
         kind,
@@ -106,7 +111,7 @@ fn an_empty_day_has_a_row_of_zeros_and_no_others() {
     let day = date(2026, 11, 21);
     let rows = Day::new(day, &TimeZone::UTC).unwrap().rows();
     let usage = DailyUsageStats { day, unique_users: 0, usage: Usage::default() };
-    assert_eq!(rows, DayRows { usage, modes: Vec::new(), users: Vec::new() });
+    assert_eq!(rows, DayRows { usage, modes: Vec::new(), parts: Vec::new(), users: Vec::new() });
 }
 
 #[test]
@@ -121,8 +126,11 @@ fn callers_who_are_not_known_count_in_all_sums_but_are_no_users() {
     day.note_event(&doubtful);
     day.note_ending(&CallEnding { mode: Mode::Cascade, ..ending(noon) });
     let rows = day.rows();
-    assert_eq!((rows.usage.unique_users, rows.usage.usage.seconds, rows.usage.usage.sessions), (2, 180, 0));
-    assert_eq!(rows.users.iter().map(|row| row.user.as_str()).collect::<Vec<_>>(), ["ann", "bob"]);
+    assert_eq!(
+        (rows.usage.unique_users, rows.usage.usage.voice_ms, rows.usage.usage.sessions),
+        (2, 180_000, 0)
+    );
+    assert_eq!(rows.users.iter().map(|row| row.user).collect::<Vec<_>>(), ["ann", "bob"].map(user));
     let modes: Vec<_> =
         rows.modes.iter().map(|row| (row.mode, row.usage.unpriced, row.endings.calls)).collect();
     assert_eq!(modes, [(Mode::Realtime, 1, 0), (Mode::Cascade, 0, 1)]);
@@ -170,16 +178,16 @@ fn fact(from: Timestamp) -> impl Strategy<Value = Fact> {
         EventKind::Tokens,
     ];
     let quantity = prop_oneof![
-        8 => (0_i64..400, select(&[Unit::Second, Unit::Minute, Unit::Piece][..])),
-        1 => (any::<i64>(), select(&[Unit::Second, Unit::Minute, Unit::Token, Unit::Character][..])),
+        8 => (0_i64..400, select(&[Unit::Millisecond, Unit::Minute, Unit::Message][..])),
+        1 => (any::<i64>(), select(&[Unit::Millisecond, Unit::Minute, Unit::Token, Unit::Character][..])),
     ];
     let cost = (prop::option::weighted(0.8, 0_u64..1_000_000), 0_u64..200_000);
-    let user = prop::option::weighted(0.8, select(&["ann", "bob", "cy", "di"][..]));
-    let event = (at.clone(), who.clone(), user, select(types.to_vec()), quantity, cost).prop_map(
+    let name = prop::option::weighted(0.8, select(&["ann", "bob", "cy", "di"][..]));
+    let event = (at.clone(), who.clone(), name, select(types.to_vec()), quantity, cost).prop_map(
         |(at, (agent, mode), user_opt, kind, (quantity, unit), (cost_opt, unheard))| {
             Fact::Event(UsageEvent {
                 at,
-                user_opt: user_opt.map(str::to_owned),
+                user_opt: user_opt.map(user),
                 agent: agent.to_owned(),
                 mode,
                 kind,
@@ -235,7 +243,7 @@ fn rolled_up(date: Date, zone: &TimeZone, facts: &[(Fact, usize)]) -> DayRows {
 #[derive(Debug, PartialEq)]
 struct Naive {
     sessions: usize,
-    seconds: i64,
+    ms: i64,
     tool_calls: usize,
     microusd: i64,
     unpriced: usize,
@@ -243,15 +251,15 @@ struct Naive {
 }
 
 fn naive(events: &[&UsageEvent]) -> Naive {
-    let seconds = |event: &UsageEvent| match event.unit {
-        Unit::Second => Some(i128::from(event.quantity)),
-        Unit::Minute => Some(i128::from(event.quantity) * 60),
+    let ms = |event: &UsageEvent| match event.unit {
+        Unit::Millisecond => Some(i128::from(event.quantity)),
+        Unit::Minute => Some(i128::from(event.quantity) * 60_000),
         _ => None,
     };
     let good: Vec<&&UsageEvent> = events
         .iter()
-        .filter(|event| match seconds(event) {
-            Some(seconds) => (0..=86_400).contains(&seconds),
+        .filter(|event| match ms(event) {
+            Some(ms) => (0..=86_400_000).contains(&ms),
             None => event.kind != EventKind::VoiceMinute && (0..=1_000_000_000).contains(&event.quantity),
         })
         .collect();
@@ -259,10 +267,10 @@ fn naive(events: &[&UsageEvent]) -> Naive {
     let cost = |event: &UsageEvent| event.cost_opt.map_or(0, i64::from);
     Naive {
         sessions: count(EventKind::SessionStart),
-        seconds: good
+        ms: good
             .iter()
             .filter(|event| event.kind == EventKind::VoiceMinute)
-            .map(|event| i64::try_from(seconds(event).unwrap()).unwrap())
+            .map(|event| i64::try_from(ms(event).unwrap()).unwrap())
             .sum(),
         tool_calls: count(EventKind::ToolCall),
         microusd: good.iter().map(|event| cost(event)).sum(),
@@ -274,7 +282,7 @@ fn naive(events: &[&UsageEvent]) -> Naive {
 fn plain(usage: &Usage) -> Naive {
     Naive {
         sessions: usize::try_from(usage.sessions).unwrap(),
-        seconds: i64::try_from(usage.seconds).unwrap(),
+        ms: i64::try_from(usage.voice_ms).unwrap(),
         tool_calls: usize::try_from(usage.tool_calls).unwrap(),
         microusd: usage.cost.into(),
         unpriced: usize::try_from(usage.unpriced).unwrap(),
@@ -315,8 +323,21 @@ proptest! {
         let rows = rolled_up(date, &zone, &facts);
 
         prop_assert_eq!(plain(&rows.usage.usage), naive(&events));
-        let users: BTreeSet<&String> = events.iter().filter_map(|event| event.user_opt.as_ref()).collect();
-        prop_assert_eq!(rows.usage.unique_users, users.len() as u64);
+        let users_of = |is_part: &dyn Fn(&UsageEvent) -> bool| {
+            let of_part = events.iter().filter(|event| is_part(event));
+            of_part.filter_map(|event| event.user_opt).collect::<BTreeSet<_>>().len() as u64
+        };
+        prop_assert_eq!(rows.usage.unique_users, users_of(&|_| true));
+        for DailyUniqueUsers { part, unique_users, day } in &rows.parts {
+            let expected = match part {
+                Part::Mode(mode) => users_of(&|event| event.mode == *mode),
+                Part::Agent(agent) => users_of(&|event| event.agent == *agent),
+            };
+            prop_assert_eq!((*unique_users, *day), (expected, date));
+        }
+        let modes: BTreeSet<Mode> = events.iter().map(|event| event.mode).collect();
+        let agents: BTreeSet<&str> = events.iter().map(|event| &*event.agent).collect();
+        prop_assert_eq!(rows.parts.len(), modes.len() + agents.len());
 
         let mut cells: BTreeSet<(&str, Mode)> = events.iter().map(|event| (&*event.agent, event.mode)).collect();
         cells.extend(endings.iter().map(|ending| (&*ending.agent, ending.mode)));
@@ -339,15 +360,15 @@ proptest! {
             prop_assert_eq!(row.day, date);
         }
 
-        let mut by_user: BTreeMap<(&str, &str, Mode), Vec<&UsageEvent>> = BTreeMap::new();
+        let mut by_user: BTreeMap<(Uuid, &str, Mode), Vec<&UsageEvent>> = BTreeMap::new();
         for event in &events {
-            if let Some(user) = &event.user_opt {
+            if let Some(user) = event.user_opt {
                 by_user.entry((user, &event.agent, event.mode)).or_default().push(event);
             }
         }
         prop_assert_eq!(rows.users.len(), by_user.len());
         for row in &rows.users {
-            prop_assert_eq!(plain(&row.usage), naive(&by_user[&(&*row.user, &*row.agent, row.mode)]));
+            prop_assert_eq!(plain(&row.usage), naive(&by_user[&(row.user, &*row.agent, row.mode)]));
             prop_assert_eq!(row.day, date);
         }
     }
