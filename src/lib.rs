@@ -21,6 +21,7 @@ pub mod money;
 pub mod prices;
 pub mod socket;
 pub mod spool;
+pub mod statistics;
 pub mod store;
 pub mod telemetry;
 mod tickets;

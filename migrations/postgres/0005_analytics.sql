@@ -43,12 +43,10 @@ CREATE TABLE daily_usage_stats (
     estimated_cost      DOUBLE PRECISION GENERATED ALWAYS AS (cost_microusd / 1000000.0::double precision) STORED, -- dollars
     unpriced_events     BIGINT NOT NULL,
     unheard_microusd    BIGINT NOT NULL,
-    d1_asked            BIGINT NOT NULL DEFAULT 0, -- retention: users first seen 1, 7, 30 days before,
-    d1_came_back        BIGINT NOT NULL DEFAULT 0, -- and those of them who were there on this day
-    d7_asked            BIGINT NOT NULL DEFAULT 0,
-    d7_came_back        BIGINT NOT NULL DEFAULT 0,
-    d30_asked           BIGINT NOT NULL DEFAULT 0,
-    d30_came_back       BIGINT NOT NULL DEFAULT 0
+    d1_came_back        BIGINT NOT NULL, -- retention: of users first seen 1, 7, 30 days before,
+    d7_came_back        BIGINT NOT NULL, -- those who were there on this day
+    d30_came_back       BIGINT NOT NULL,
+    revision            BIGINT NOT NULL -- one more each time it is made
 );
 
 -- The same for each agent in each mode, and how its calls ended.

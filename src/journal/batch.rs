@@ -9,7 +9,7 @@ use tandem_actors::ledger::Turn;
 use tandem_actors::ports::CallId;
 use uuid::Uuid;
 
-use super::entry::{CallEntry, Entry, EventEntry, TurnKey, UsageEntry, User};
+use super::entry::{CallEntry, EndingEntry, Entry, EventEntry, OutcomeEntry, TurnKey, UsageEntry, User};
 
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
@@ -21,6 +21,9 @@ pub(crate) struct Batch {
     pub(crate) over: Vec<(String, Timestamp)>,
     pub(crate) events: Vec<EventEntry>,
     pub(crate) usage: BTreeMap<Uuid, UsageEntry>,
+    pub(crate) endings: BTreeMap<Uuid, EndingEntry>,
+    /// The first of each call.
+    pub(crate) outcomes: BTreeMap<CallId, OutcomeEntry>,
 }
 
 impl Batch {
@@ -32,6 +35,8 @@ impl Batch {
                 Entry::Over { call_sid, at } => batch.over.push((call_sid, at)),
                 Entry::Event(event) => batch.events.push(event),
                 Entry::Usage(usage) => drop(batch.usage.insert(usage.event.id, *usage)),
+                Entry::Ending(ending) => drop(batch.endings.insert(ending.id, *ending)),
+                Entry::Outcome(outcome) => drop(batch.outcomes.entry(outcome.call).or_insert(outcome)),
             }
         }
         batch

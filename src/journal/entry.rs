@@ -26,6 +26,8 @@ pub(crate) enum Entry {
     },
     Event(EventEntry),
     Usage(Box<UsageEntry>),
+    Ending(Box<EndingEntry>),
+    Outcome(OutcomeEntry),
 }
 
 /// All of a call but its turns, and those of its turns that have changed since its last entry.
@@ -84,6 +86,32 @@ pub(crate) struct EventEntry {
     pub(crate) at_us: u64,
     /// JSON: its name as `event`, and what else there is to say.
     pub(crate) what: serde_json::Value,
+}
+
+/// A part of a call is over: what one actor served of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct EndingEntry {
+    pub(crate) id: Uuid,
+    pub(crate) at: Timestamp,
+    pub(crate) call: CallId,
+    pub(crate) agent: String,
+    /// The mode that the router gave the call.
+    pub(crate) mode: Mode,
+    /// The call is over with it.
+    pub(crate) is_last: bool,
+    pub(crate) failed: bool,
+    pub(crate) early_hang_up: bool,
+    pub(crate) response_ms: Vec<u32>,
+}
+
+/// Somebody says what came of a call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct OutcomeEntry {
+    pub(crate) call: CallId,
+    pub(crate) at: Timestamp,
+    /// 0 to 1.
+    pub(crate) reward: f64,
+    pub(crate) note: String,
 }
 
 impl TurnKey {

@@ -39,7 +39,7 @@ use crate::spool::Spool;
 use recent::RecentCalls;
 
 pub(crate) use batch::Batch;
-pub(crate) use entry::{CallEntry, Entry, EventEntry, TurnKey, UsageEntry, User};
+pub(crate) use entry::{CallEntry, EndingEntry, Entry, EventEntry, OutcomeEntry, TurnKey, UsageEntry, User};
 pub(crate) use writer::{Standing, Writer};
 
 /// Who asks for a call is a carrier that waits for its answer, 15 s at most, with somebody on the line. A database that

@@ -13,12 +13,14 @@ use tandem_actors::ports::CallId;
 use tandem_actors::record::{CallRecord, CallState};
 use uuid::Uuid;
 
-use super::Store;
 use super::columns::{Id, Stamp};
 use super::database::{Connection, execute, row, rows};
 use super::error::StoreError;
 use super::rows::{Again, Kind, Row, Table, id, integer, stamp, text};
-use crate::journal::{Archive, ArchiveError, Batch, CallEntry, EventEntry, TurnKey, UsageEntry};
+use super::{Store, rollup};
+use crate::journal::{
+    Archive, ArchiveError, Batch, CallEntry, EndingEntry, EventEntry, OutcomeEntry, TurnKey, UsageEntry,
+};
 
 const USERS: Table = Table {
     name: "users",
@@ -102,6 +104,28 @@ const USAGE_EVENTS: Table = Table {
     again: Again::Stays,
 };
 
+const CALL_ENDINGS: Table = Table {
+    name: "call_endings",
+    columns: &[
+        ("id", Kind::Id),
+        ("call_id", Kind::Id),
+        ("ended_at", Kind::Stamp),
+        ("agent", Kind::Text),
+        ("mode", Kind::Text),
+        ("is_last", Kind::Boolean),
+        ("failed", Kind::Boolean),
+        ("early_hang_up", Kind::Boolean),
+        ("response_ms", Kind::Text),
+    ],
+    again: Again::Stays,
+};
+
+const CALL_OUTCOMES: Table = Table {
+    name: "call_outcomes",
+    columns: &[("call_id", Kind::Id), ("at", Kind::Stamp), ("reward", Kind::Real), ("note", Kind::Text)],
+    again: Again::Stays,
+};
+
 /// What a turn without audio has for a part.
 const NO_PART: i64 = -1;
 
@@ -130,7 +154,8 @@ impl Archive for Store {
             if written(connection, spool).await? >= number {
                 return Ok(()); // the answer was lost, not the writing
             }
-            put(connection, batch).await?;
+            put(connection, &batch).await?;
+            rollup::mark(connection, spool, number, &batch).await?;
             let advance = "INSERT INTO spools (id, number) VALUES ($1, $2) \
                            ON CONFLICT (id) DO UPDATE SET number = excluded.number";
             let number = i64::try_from(number).unwrap_or(i64::MAX);
@@ -175,7 +200,7 @@ async fn written(connection: &mut Connection<'_>, spool: Uuid) -> sqlx::Result<u
     Ok(found.map_or(0, |(number,)| number.cast_unsigned()))
 }
 
-async fn put(connection: &mut Connection<'_>, batch: Batch) -> sqlx::Result<()> {
+async fn put(connection: &mut Connection<'_>, batch: &Batch) -> sqlx::Result<()> {
     let users = batch.users().into_values().map(|(user, first_seen)| {
         vec![id(user.id), user.phone_opt.as_deref().map_or(Value::Null, text), stamp(first_seen)]
     });
@@ -189,14 +214,16 @@ async fn put(connection: &mut Connection<'_>, batch: Batch) -> sqlx::Result<()> 
     }
     let turns = batch.turns.iter().filter_map(|((call, _), turn)| Some(turn_row(*call, turn.as_ref()?)));
     TURNS.put(connection, turns.collect()).await?;
-    for (call_sid, at) in batch.over {
+    for (call_sid, at) in &batch.over {
         // Of the calls of that name, the one that had begun.
         let over = "UPDATE calls SET over_at = $2 \
                     WHERE call_sid = $1 AND started_at <= $2 AND over_at IS NULL";
-        execute!(connection, over, call_sid, Stamp(at))?;
+        execute!(connection, over, call_sid.clone(), Stamp(*at))?;
     }
     EVENT_LOG.put(connection, batch.events.iter().map(event_row).collect()).await?;
-    USAGE_EVENTS.put(connection, batch.usage.values().map(usage_row).collect()).await
+    USAGE_EVENTS.put(connection, batch.usage.values().map(usage_row).collect()).await?;
+    CALL_ENDINGS.put(connection, batch.endings.values().map(ending_row).collect()).await?;
+    CALL_OUTCOMES.put(connection, batch.outcomes.values().map(outcome_row).collect()).await
 }
 
 fn call_row(call: &CallEntry) -> Row {
@@ -270,6 +297,24 @@ fn usage_row(UsageEntry { user_opt, event }: &UsageEntry) -> Row {
         integer(event.unheard_microusd),
         event.price_version.into(),
     ]
+}
+
+fn ending_row(ending: &EndingEntry) -> Row {
+    vec![
+        id(ending.id),
+        id(ending.call.0),
+        stamp(ending.at),
+        text(&ending.agent),
+        text(ending.mode.name()),
+        ending.is_last.into(),
+        ending.failed.into(),
+        ending.early_hang_up.into(),
+        document(&ending.response_ms),
+    ]
+}
+
+fn outcome_row(outcome: &OutcomeEntry) -> Row {
+    vec![id(outcome.call.0), stamp(outcome.at), outcome.reward.into(), text(&outcome.note)]
 }
 
 /// What is written as its name in JSON, by itself.

@@ -6,6 +6,7 @@ use std::error::Error;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use sqlx::encode::IsNull;
 use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo, PgValueRef};
 use sqlx::sqlite::{SqliteArgumentsBuffer, SqliteTypeInfo, SqliteValueRef};
@@ -22,6 +23,10 @@ pub(super) struct Stamp(pub(super) Timestamp);
 /// `UUID` in PostgreSQL; in SQLite text, for whoever looks into the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Id(pub(super) Uuid);
+
+/// `DATE` in PostgreSQL; in SQLite text, which sorts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Day(pub(super) Date);
 
 impl Type<Postgres> for Stamp {
     fn type_info() -> PgTypeInfo {
@@ -92,5 +97,41 @@ impl Encode<'_, Sqlite> for Id {
 impl Decode<'_, Sqlite> for Id {
     fn decode(value: SqliteValueRef<'_>) -> Result<Self, BoxError> {
         Ok(Self(Uuid::from_str(<&str as Decode<Sqlite>>::decode(value)?)?))
+    }
+}
+
+impl Type<Postgres> for Day {
+    fn type_info() -> PgTypeInfo {
+        jiff_sqlx::Date::type_info()
+    }
+}
+
+impl Encode<'_, Postgres> for Day {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxError> {
+        Encode::<Postgres>::encode(jiff_sqlx::Date::from(self.0), buffer)
+    }
+}
+
+impl Decode<'_, Postgres> for Day {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxError> {
+        Ok(Self(<jiff_sqlx::Date as Decode<Postgres>>::decode(value)?.to_jiff()))
+    }
+}
+
+impl Type<Sqlite> for Day {
+    fn type_info() -> SqliteTypeInfo {
+        <String as Type<Sqlite>>::type_info()
+    }
+}
+
+impl Encode<'_, Sqlite> for Day {
+    fn encode_by_ref(&self, buffer: &mut SqliteArgumentsBuffer) -> Result<IsNull, BoxError> {
+        Encode::<Sqlite>::encode(self.0.to_string(), buffer)
+    }
+}
+
+impl Decode<'_, Sqlite> for Day {
+    fn decode(value: SqliteValueRef<'_>) -> Result<Self, BoxError> {
+        Ok(Self(<&str as Decode<Sqlite>>::decode(value)?.parse()?))
     }
 }

@@ -15,7 +15,9 @@
 //! | `calls.rs` | calls, turns and events, written and gone on with |
 //! | `call_log.rs` | the same, as operators read them |
 //! | `usage_log.rs` | usage, as operators read it |
+//! | `rollup.rs` | days, summed up again whenever something was written of them |
 //! | `rows.rs` | many rows at once |
+//! | `statistics.rs` | sums of days as operators read them, and revenue |
 //! | `retention.rs` | what has become old |
 //! | `error.rs` | what can go wrong |
 //!
@@ -36,8 +38,10 @@ mod error;
 mod migrations;
 mod place;
 mod retention;
+mod rollup;
 mod rows;
 mod settings;
+mod statistics;
 mod usage_log;
 
 use std::rc::Rc;
@@ -55,6 +59,7 @@ use self::database::{Connection, Database};
 pub use self::error::StoreError;
 use self::place::Place;
 pub use self::retention::{Aging, BATCH};
+pub use self::rollup::{Calendar, RolledUp};
 
 /// Work that is under way; more waits with those who ask. Operators and resumed calls ask a few times a second; all of a
 /// full node's 500 calls that resume at once ask 500 times, and each takes a millisecond.

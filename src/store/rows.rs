@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
@@ -26,6 +27,8 @@ pub(super) enum Kind {
     Text,
     Integer,
     Boolean,
+    Real,
+    Date,
 }
 
 /// What becomes of a row that is there already.
@@ -70,6 +73,8 @@ impl Table {
             Kind::Text => format!("value ->> {n}"),
             Kind::Integer => format!("(value ->> {n})::bigint"),
             Kind::Boolean => format!("(value ->> {n})::boolean"),
+            Kind::Real => format!("(value ->> {n})::double precision"),
+            Kind::Date => format!("(value ->> {n})::date"),
         });
         self.insert(&cells.collect::<Vec<_>>().join(", "), "jsonb_array_elements($1::jsonb)")
     }
@@ -98,6 +103,10 @@ pub(super) fn id(id: Uuid) -> Value {
 
 pub(super) fn stamp(at: Timestamp) -> Value {
     at.as_microsecond().into()
+}
+
+pub(super) fn date(date: Date) -> Value {
+    date.to_string().into()
 }
 
 /// PostgreSQL has no text with a zero character in it.

@@ -92,7 +92,7 @@ impl RoutingBook for Store {
 
 // --- the table -------------------------------------------------------------------------------------------
 
-async fn get(connection: &mut Connection<'_>, name: &str) -> sqlx::Result<Option<String>> {
+pub(super) async fn get(connection: &mut Connection<'_>, name: &str) -> sqlx::Result<Option<String>> {
     let found: Option<(String,)> =
         row!(connection, "SELECT value FROM settings WHERE name = $1", name.to_owned())?;
     Ok(found.map(|(value,)| value))
@@ -105,7 +105,12 @@ async fn add(connection: &mut Connection<'_>, name: &str, value: &str, at: Times
     Ok(execute!(connection, insert, name.to_owned(), value.to_owned(), Stamp(at))? == 1)
 }
 
-async fn put(connection: &mut Connection<'_>, name: &str, value: &str, at: Timestamp) -> sqlx::Result<()> {
+pub(super) async fn put(
+    connection: &mut Connection<'_>,
+    name: &str,
+    value: &str,
+    at: Timestamp,
+) -> sqlx::Result<()> {
     let upsert = "INSERT INTO settings (name, value, revision, changed_at) VALUES ($1, $2, 1, $3) \
                   ON CONFLICT (name) DO UPDATE SET \
                   value = excluded.value, revision = settings.revision + 1, changed_at = excluded.changed_at";

@@ -347,4 +347,5 @@ async fn both_databases_have_the_same_tables_and_columns() {
 
 mod calls;
 mod postgresql;
+mod rollup;
 mod sqlite;
