@@ -2,7 +2,9 @@
 //! in order.
 //!
 //! `app/house.rs` answers at the HTTP desk; `app/agents.rs` reads configuration for the call tree; `app/logbook.rs` opens
-//! the journal and closes it; `app/probes.rs` and `app/facts.rs` tell fallback and router how providers and calls fared.
+//! the journal and closes it; `app/sums.rs` keeps sums up to date, `app/housekeeping.rs`
+//! deletes what is old; `app/probes.rs` and
+//! `app/facts.rs` tell fallback and router how providers and calls fared; `app/rates.rs` estimates what a minute costs.
 
 mod agents;
 mod facts;
@@ -10,6 +12,8 @@ mod house;
 mod housekeeping;
 mod logbook;
 mod probes;
+mod rates;
+mod sums;
 
 use std::fmt::Write as _;
 use std::io;
@@ -37,13 +41,15 @@ pub use self::agents::LinesError;
 use self::house::House;
 use self::logbook::Logbook;
 use self::probes::Probes;
+pub(crate) use self::sums::Sums;
 use crate::clips::ClipShelf;
 use crate::clock::{SystemClock, SystemIds};
 use crate::config::Config;
 use crate::dial::public_roots;
 use crate::http::{
-    self, AdminRule, BindError, Gate, Listener, Operation, Serving, Signatures, WhoAnswers, Workers,
+    self, AdminRule, Analyst, BindError, Gate, Listener, Operation, Serving, Signatures, WhoAnswers, Workers,
 };
+use crate::journal::Journal;
 use crate::prices::{PRICES_FILE, PriceList, PricesError};
 use crate::socket::SocketGauge;
 use crate::spool::SpoolError;
@@ -106,6 +112,7 @@ impl App {
         let store =
             Store::open(config.database.url.expose_secret(), Arc::clone(&clock), Arc::clone(&ids)).await?;
         let logbook = Logbook::open(config, &store, &clock, &ids).await?;
+        let analyst = Arc::new(analyst(config, &prices, &store, &clock, &ids));
         let lines = Lines::new(config, &public_roots(), provider_sockets.clone())?;
         let router = router(config, &agent.name, &store, &clock).await?.start();
         let probes = Probes {
@@ -115,7 +122,14 @@ impl App {
         };
         let fallback = Fallback::new(Arc::new(probes), Some(router.clone().recipient())).start();
         let (ended_tx, ended) = mpsc::unbounded_channel(); // one report per call, which are bounded
-        actix_rt::spawn(tell_router(ended, router.clone(), agent.name.clone(), reports_opt));
+        let journal = logbook.journal();
+        actix_rt::spawn(tell_ends(
+            ended,
+            router.clone(),
+            Arc::clone(&journal),
+            agent.name.clone(),
+            reports_opt,
+        ));
         let switchboard = Switchboard::new(calls_max, Some(ended_tx)).start();
         let clips = Arc::<ClipShelf>::default();
         let narrator = |voice| Arc::new(clips.narrator(voice)) as Arc<dyn Narrator>;
@@ -124,7 +138,7 @@ impl App {
             switchboard: switchboard.clone(),
             router: router.clone(),
             fallback,
-            store: logbook.journal(),
+            store: Arc::<Journal>::clone(&journal),
             engines: Arc::new(lines.engines),
             chat: lines.chat,
             narrator_opt: lines.voice_opt.map(narrator),
@@ -136,7 +150,7 @@ impl App {
             limits: agents::limits(&config.limits),
             recording: Recording {
                 prices: Arc::new(prices),
-                spool: logbook.usage(),
+                spool: Arc::<Journal>::clone(&journal),
                 clock: Arc::clone(&clock),
                 ids: Arc::clone(&ids),
             },
@@ -159,6 +173,8 @@ impl App {
             router,
             audit: Arc::new(store.clone()),
             calls: Arc::new(store.clone()),
+            outcomes: journal,
+            analyst,
             clock,
             who: Arc::new(WhoAnswers(agent.name.clone())),
         };
@@ -177,11 +193,7 @@ impl App {
                 workers,
             },
         )?;
-        actix_rt::spawn(housekeeping::keep_house(
-            store.clone(),
-            Arc::new(SystemClock),
-            housekeeping::retention(&config.retention),
-        ));
+        keep(config, &store);
         let handle = server.handle();
         actix_rt::spawn(server);
         Ok(Self { address, carrier_sockets, provider_sockets, switchboard, logbook, store, server: handle })
@@ -248,15 +260,42 @@ async fn router(
     }))
 }
 
-/// Tells the router how every call fared, and passes its report on.
-async fn tell_router(
+/// What figures are told by.
+fn analyst(
+    config: &Config,
+    prices: &PriceList,
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+    ids: &Arc<dyn Ids>,
+) -> Analyst {
+    Analyst {
+        statistics: Arc::new(store.clone()),
+        zone: config.analytics.time_zone.clone(),
+        thresholds: agents::thresholds(&config.analytics),
+        rates: rates::rates(config, prices),
+        clock: Arc::clone(clock),
+        ids: Arc::clone(ids),
+    }
+}
+
+/// Keeps the database in order, as long as the process lives.
+fn keep(config: &Config, store: &Store) {
+    let retention = housekeeping::retention(&config.retention);
+    actix_rt::spawn(housekeeping::keep_house(store.clone(), Arc::new(SystemClock), retention));
+    actix_rt::spawn(sums::keep_sums(store.clone(), Arc::new(SystemClock), Sums::of(config)));
+}
+
+/// Tells the router and the journal how every call fared, and passes its report on.
+async fn tell_ends(
     mut ended: mpsc::UnboundedReceiver<Arc<CallReport>>,
     router: Addr<Router>,
+    journal: Arc<Journal>,
     agent: String,
     mut reports_opt: Option<mpsc::UnboundedSender<Arc<CallReport>>>,
 ) {
     while let Some(report) = ended.recv().await {
         if let Some(facts) = facts::facts(&report, &agent) {
+            journal.ended(&facts, facts::is_over(&report.end));
             router.do_send(CallFinished(facts)); // one per call
         }
         if reports_opt.as_ref().is_some_and(|reports| reports.send(report).is_err()) {

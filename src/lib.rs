@@ -18,6 +18,7 @@ pub mod http;
 mod identity;
 mod journal;
 pub mod money;
+pub mod outcomes;
 pub mod prices;
 pub mod socket;
 pub mod spool;

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use tandem_actors::ports::{CallStore, Clock, Ids, UsageSpool};
+use tandem_actors::ports::{Clock, Ids};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -63,12 +63,9 @@ impl Logbook {
         Ok(Self { journal: Arc::new(journal), spool, written, _temporary_opt: temporary_opt })
     }
 
-    pub(super) fn journal(&self) -> Arc<dyn CallStore> {
-        Arc::<Journal>::clone(&self.journal)
-    }
-
-    pub(super) fn usage(&self) -> Arc<dyn UsageSpool> {
-        Arc::<Journal>::clone(&self.journal)
+    /// Takes what happens in calls, what they use, how they end, and what comes of them.
+    pub(super) fn journal(&self) -> Arc<Journal> {
+        Arc::clone(&self.journal)
     }
 
     /// Everything that happened is on disk when this returns, and in the tables if they are to be had.

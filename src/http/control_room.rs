@@ -21,11 +21,12 @@ use tandem_actors::router::{
     BookEntry, BookError, Known, Router, RouterSetup, Routing, RoutingBook, Standing,
 };
 
-use super::testing::TestDesk;
+use super::testing::{TestDesk, analyst};
 use super::*;
 use crate::audit::AuditLog;
 use crate::call_log::CallLog;
 use crate::clock::SystemIds;
+use crate::outcomes::Outcomes;
 use crate::store::Store;
 
 /// Saturday, 21 November 2026, 05:00 UTC.
@@ -62,6 +63,7 @@ impl RoutingBook for Book {
 pub(super) struct ControlRoom {
     pub(super) router: Addr<Router>,
     pub(super) store: Store,
+    pub(super) desk: Arc<TestDesk>,
     book: Arc<Book>,
     clock: Arc<dyn Clock>,
     rule: Data<AdminRule>,
@@ -93,7 +95,8 @@ impl ControlRoom {
             clock: Arc::clone(&clock),
         });
         let rule = AdminRule { api_key: None, public_url_is_loopback: true };
-        Self { router: router.start(), store, book, clock, rule: Data::new(rule) }
+        let desk = Arc::<TestDesk>::default();
+        Self { router: router.start(), store, desk, book, clock, rule: Data::new(rule) }
     }
 
     pub(super) fn fail_to_save(&self, failing: bool) {
@@ -111,9 +114,10 @@ impl ControlRoom {
     }
 
     pub(super) async fn ask_from(&self, peer: &str, request: TestRequest) -> Told {
-        let desk: Arc<dyn Desk> = Arc::new(TestDesk::default());
+        let desk: Arc<dyn Desk> = Arc::<TestDesk>::clone(&self.desk);
         let log: Arc<dyn AuditLog> = Arc::new(self.store.clone());
         let calls: Arc<dyn CallLog> = Arc::new(self.store.clone());
+        let outcomes: Arc<dyn Outcomes> = Arc::<TestDesk>::clone(&self.desk);
         let app = App::new()
             .app_data(Data::from(desk))
             .app_data(Data::new(Gate::new("http://127.0.0.1:8765", Signatures::Off)))
@@ -121,6 +125,8 @@ impl ControlRoom {
             .app_data(Data::new(self.router.clone()))
             .app_data(Data::from(log))
             .app_data(Data::from(calls))
+            .app_data(Data::from(outcomes))
+            .app_data(Data::new(analyst(Arc::new(self.store.clone()), Arc::clone(&self.clock))))
             .app_data(Data::from(Arc::clone(&self.clock)))
             .app_data(Data::new(WhoAnswers("tandem".to_owned())))
             .configure(routes);

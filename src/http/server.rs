@@ -24,6 +24,7 @@ use tandem_actors::router::Router;
 use tokio::net::TcpSocket;
 
 use super::admin::AdminRule;
+use super::analytics::Analyst;
 use super::desk::Desk;
 use super::gate::Gate;
 use super::gather::TurnDesk;
@@ -34,6 +35,7 @@ use super::workers::Workers;
 use crate::audit::AuditLog;
 use crate::call_log::CallLog;
 use crate::clips::ClipShelf;
+use crate::outcomes::Outcomes;
 use crate::socket::SocketGauge;
 
 /// Connections that the kernel holds until a worker accepts them. The system's usual 128 overflow when some hundred
@@ -97,6 +99,8 @@ pub struct Operation {
     pub router: Addr<Router>,
     pub audit: Arc<dyn AuditLog>,
     pub calls: Arc<dyn CallLog>,
+    pub outcomes: Arc<dyn Outcomes>,
+    pub analyst: Arc<Analyst>,
     pub clock: Arc<dyn Clock>,
     pub who: Arc<WhoAnswers>,
 }
@@ -107,6 +111,8 @@ impl Operation {
             .app_data(Data::new(self.router))
             .app_data(Data::from(self.audit))
             .app_data(Data::from(self.calls))
+            .app_data(Data::from(self.outcomes))
+            .app_data(Data::from(self.analyst))
             .app_data(Data::from(self.clock))
             .app_data(Data::from(self.who));
     }

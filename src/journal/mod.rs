@@ -30,11 +30,13 @@ use tandem_actors::call::timeline::What;
 use tandem_actors::ledger::Ledger;
 use tandem_actors::ports::{CallId, CallStore, Clock, Ids, UsageSpool};
 use tandem_actors::record::CallRecord;
+use tandem_actors::router::CallFacts;
 use tandem_actors::usage::event::UsageEvent;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::identity::{Identity, e164};
+use crate::outcomes::Outcomes;
 use crate::spool::Spool;
 use recent::RecentCalls;
 
@@ -151,6 +153,29 @@ impl UsageSpool for Journal {
     fn append(&self, event: UsageEvent) {
         let user = self.user(self.recent.from(event.call).as_deref());
         self.write_down(&Entry::Usage(Box::new(UsageEntry { user_opt: user.map(|user| user.id), event })));
+    }
+}
+
+impl Journal {
+    /// An actor's part in a call is over, and maybe the call with it.
+    pub(crate) fn ended(&self, facts: &CallFacts, is_last: bool) {
+        self.write_down(&Entry::Ending(Box::new(EndingEntry {
+            id: self.ids.event_id(),
+            at: self.clock.now(),
+            call: facts.call,
+            agent: facts.agent.clone(),
+            mode: facts.mode,
+            is_last,
+            failed: facts.observation.failed,
+            early_hang_up: facts.observation.early_hang_up,
+            response_ms: facts.observation.response_ms.clone(),
+        })));
+    }
+}
+
+impl Outcomes for Journal {
+    fn tell(&self, call: CallId, reward: f64, note: String) {
+        self.write_down(&Entry::Outcome(OutcomeEntry { call, at: self.clock.now(), reward, note }));
     }
 }
 
