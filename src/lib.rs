@@ -20,6 +20,7 @@ mod journal;
 pub mod money;
 pub mod outcomes;
 pub mod prices;
+mod redaction;
 pub mod socket;
 pub mod spool;
 pub mod statistics;

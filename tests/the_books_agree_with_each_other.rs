@@ -61,6 +61,7 @@ fn the_demos_bill_is_what_stands_in_the_database() {
     }
     assert_eq!(used, bill);
 
+    assert_eq!(tandem(home.path(), &["export", "finetune"]), "", "nobody said that the call was a good one");
     let told = tandem(home.path(), &["rollup", "--rebuild"]);
     assert!(told.starts_with("days summed up: "), "{told}");
 }
