@@ -4,7 +4,6 @@
 //! number of events behind `--`.
 #![expect(clippy::unwrap_used, reason = "a bench may panic")]
 
-#[expect(dead_code, reason = "the server is neither stopped nor started again")]
 #[path = "../tests/world/postgres.rs"]
 mod postgres;
 
@@ -83,9 +82,10 @@ async fn main() {
                    ALTER ROLE tandem SET auto_explain.log_min_duration = 0; \
                    ALTER ROLE tandem SET auto_explain.log_analyze = on";
     sqlx::raw_sql(account).execute(&mut connection).await.unwrap();
+    let said = postgres.log().len();
     let store = Store::open(&postgres.url(), Arc::new(SystemClock), Arc::new(SystemIds)).await.unwrap();
     store.history(last).await.unwrap();
-    println!("{}", postgres.log());
+    println!("{}", &postgres.log()[said..]);
 }
 
 async fn took(work: impl Future<Output = ()>) -> Duration {

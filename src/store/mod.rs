@@ -16,6 +16,7 @@
 //! | `call_log.rs` | the same, as operators read them |
 //! | `usage_log.rs` | usage, as operators read it |
 //! | `rollup.rs` | days, summed up again whenever something was written of them |
+//! | `running.rs` | time that a killed process could not tell |
 //! | `rows.rs` | many rows at once |
 //! | `statistics.rs` | sums of days as operators read them, and revenue |
 //! | `retention.rs` | what has become old |
@@ -40,6 +41,7 @@ mod place;
 mod retention;
 mod rollup;
 mod rows;
+mod running;
 mod settings;
 mod statistics;
 mod usage_log;

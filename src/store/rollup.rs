@@ -167,6 +167,13 @@ pub(super) async fn mark(
     DIRTY_HOURS.put(connection, marks.collect()).await
 }
 
+/// Marks the hour of something that came from no spool.
+pub(super) async fn mark_hour(connection: &mut Connection<'_>, at: Timestamp) -> sqlx::Result<()> {
+    let mark = "INSERT INTO dirty_hours (hour, spool, number) VALUES ($1, $2, 1) \
+                ON CONFLICT (hour, spool) DO UPDATE SET number = dirty_hours.number + 1";
+    execute!(connection, mark, Stamp(hour(at)), Id(Uuid::nil())).map(drop)
+}
+
 /// The first moment of the hour, in UTC.
 fn hour(at: Timestamp) -> Timestamp {
     let seconds = at.as_second();

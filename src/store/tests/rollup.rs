@@ -365,11 +365,3 @@ on_both! {
         assert!(store.history(LAST).await.unwrap_err().to_string().starts_with("cannot read the statistics: "));
     }
 }
-
-impl Store {
-    async fn write_raw(&self, sql: &'static str, at: Timestamp) {
-        let done = self
-            .write(async move |connection| database::execute!(connection, sql, columns::Stamp(at)).map(drop));
-        done.await.unwrap();
-    }
-}
