@@ -2,14 +2,17 @@
 //! in order.
 //!
 //! `app/house.rs` answers at the HTTP desk; `app/agents.rs` reads configuration for the call tree; `app/logbook.rs` opens
-//! the journal and closes it; `app/probes.rs` and `app/facts.rs` tell fallback and router how providers and calls fared.
+//! the journal and closes it; `app/briefings.rs` tells agents who calls, and `app/remembering.rs` has callers remembered;
+//! `app/probes.rs` and `app/facts.rs` tell fallback and router how providers and calls fared.
 
 mod agents;
+mod briefings;
 mod facts;
 mod house;
 mod housekeeping;
 mod logbook;
 mod probes;
+mod remembering;
 
 use std::fmt::Write as _;
 use std::io;
@@ -20,11 +23,12 @@ use std::time::Duration;
 
 use actix::{Actor, Addr};
 use actix_server::ServerHandle;
+use jiff::SignedDuration;
 use secrecy::{ExposeSecret, SecretString};
 use tandem_actors::call::CallReport;
 use tandem_actors::call::turns::Narrator;
 use tandem_actors::fallback::Fallback;
-use tandem_actors::ports::{Clock, Ids};
+use tandem_actors::ports::{ChatModel, Clock, Ids};
 use tandem_actors::router::{
     BookError, CallFinished, Known, Router, RouterSetup, Routing, RoutingBook, Standing as RoutingStands,
 };
@@ -34,9 +38,11 @@ use tokio::sync::mpsc;
 
 use self::agents::Lines;
 pub use self::agents::LinesError;
+use self::briefings::{Briefings, BriefingsSetup};
 use self::house::House;
 use self::logbook::Logbook;
 use self::probes::Probes;
+use self::remembering::{Remembering, Scribe};
 use crate::clips::ClipShelf;
 use crate::clock::{SystemClock, SystemIds};
 use crate::config::Config;
@@ -44,6 +50,7 @@ use crate::dial::public_roots;
 use crate::http::{
     self, AdminRule, BindError, Gate, Listener, Operation, Serving, Signatures, WhoAnswers, Workers,
 };
+use crate::instructions::TemplateError;
 use crate::prices::{PRICES_FILE, PriceList, PricesError};
 use crate::socket::SocketGauge;
 use crate::spool::SpoolError;
@@ -72,6 +79,8 @@ pub enum StartError {
     Spool(#[from] SpoolError),
     #[error(transparent)]
     Prices(#[from] PricesError),
+    #[error("bad value of `agent.instructions`, {0}")]
+    Instructions(#[from] TemplateError),
     #[error("what the database has of the routing cannot be used: {0}")]
     Routing(String),
     #[error("cannot start the server: {0}")]
@@ -85,6 +94,7 @@ pub struct App {
     provider_sockets: SocketGauge,
     switchboard: Addr<Switchboard>,
     logbook: Logbook,
+    remembering_opt: Option<Arc<Remembering>>,
     store: Store,
     server: ServerHandle,
 }
@@ -100,12 +110,13 @@ impl App {
         let (carrier_sockets, provider_sockets) = (SocketGauge::default(), SocketGauge::default());
         let (clock, ids): (Arc<dyn Clock>, Arc<dyn Ids>) = (Arc::new(SystemClock), Arc::new(SystemIds));
         let calls_max = config.limits.calls_max as usize;
-        let agent = Arc::new(agents::agent(config));
         let prices = PriceList::load(Path::new(PRICES_FILE))?;
         tracing::info!(version = prices.version, date = %prices.date, "prices read");
         let store =
             Store::open(config.database.url.expose_secret(), Arc::clone(&clock), Arc::clone(&ids)).await?;
         let logbook = Logbook::open(config, &store, &clock, &ids).await?;
+        let briefings = Arc::new(briefings(config, &logbook, &clock)?);
+        let agent = briefings.agent();
         let lines = Lines::new(config, &public_roots(), provider_sockets.clone())?;
         let router = router(config, &agent.name, &store, &clock).await?.start();
         let probes = Probes {
@@ -115,11 +126,25 @@ impl App {
         };
         let fallback = Fallback::new(Arc::new(probes), Some(router.clone().recipient())).start();
         let (ended_tx, ended) = mpsc::unbounded_channel(); // one report per call, which are bounded
-        actix_rt::spawn(tell_router(ended, router.clone(), agent.name.clone(), reports_opt));
         let switchboard = Switchboard::new(calls_max, Some(ended_tx)).start();
         let clips = Arc::<ClipShelf>::default();
         let narrator = |voice| Arc::new(clips.narrator(voice)) as Arc<dyn Narrator>;
         let workers = Arc::<Workers>::default();
+        let recording = Recording {
+            prices: Arc::new(prices),
+            spool: logbook.usage(),
+            clock: Arc::clone(&clock),
+            ids: Arc::clone(&ids),
+        };
+        let remembering_opt = remembering(config, &logbook, lines.scribe_opt, &recording);
+        let aftermath = Aftermath {
+            router: router.clone(),
+            agent: agent.name.clone(),
+            briefings: Arc::clone(&briefings),
+            remembering_opt: remembering_opt.clone(),
+            reports_opt,
+        };
+        actix_rt::spawn(aftermath.follow(ended));
         let house = Arc::new(House {
             switchboard: switchboard.clone(),
             router: router.clone(),
@@ -128,18 +153,13 @@ impl App {
             engines: Arc::new(lines.engines),
             chat: lines.chat,
             narrator_opt: lines.voice_opt.map(narrator),
-            agent: Arc::clone(&agent),
+            briefings,
             manner: Arc::new(agents::manner(config)),
             modes: config.modes(),
             ladder: config.agent.ladder.clone(),
             goes_back_up: config.agent.go_back_up,
             limits: agents::limits(&config.limits),
-            recording: Recording {
-                prices: Arc::new(prices),
-                spool: logbook.usage(),
-                clock: Arc::clone(&clock),
-                ids: Arc::clone(&ids),
-            },
+            recording,
             tickets: Tickets::new(&ticket_secret(&config.twilio.auth_token)),
             tickets_required: config.twilio.validate_signatures,
             workers: Arc::clone(&workers),
@@ -151,17 +171,7 @@ impl App {
         } else {
             Signatures::Off
         };
-        let operation = Operation {
-            rule: Arc::new(AdminRule {
-                api_key: Some(config.admin.api_key.clone()),
-                public_url_is_loopback: config.server.public_url.is_loopback(),
-            }),
-            router,
-            audit: Arc::new(store.clone()),
-            calls: Arc::new(store.clone()),
-            clock,
-            who: Arc::new(WhoAnswers(agent.name.clone())),
-        };
+        let operation = operation(config, router, &store, &logbook, &clock);
         let address = listener.address();
         let server = http::serve(
             listener,
@@ -184,7 +194,16 @@ impl App {
         ));
         let handle = server.handle();
         actix_rt::spawn(server);
-        Ok(Self { address, carrier_sockets, provider_sockets, switchboard, logbook, store, server: handle })
+        Ok(Self {
+            address,
+            carrier_sockets,
+            provider_sockets,
+            switchboard,
+            logbook,
+            remembering_opt,
+            store,
+            server: handle,
+        })
     }
 
     /// Carrier and provider sockets that are open now.
@@ -210,10 +229,62 @@ impl App {
             tokio::time::sleep(RESUME_WAIT).await;
         }
         self.server.stop(true).await;
+        if let Some(remembering) = self.remembering_opt {
+            remembering.close().await;
+        }
         self.logbook.close().await;
         if let Err(error) = self.store.settle().await {
             tracing::warn!(%error, "the next start reads the database's log");
         }
+    }
+}
+
+fn briefings(config: &Config, logbook: &Logbook, clock: &Arc<dyn Clock>) -> Result<Briefings, TemplateError> {
+    Briefings::new(BriefingsSetup {
+        agent: agents::agent(config),
+        journal: logbook.whole(),
+        remembers: config.memory.enabled,
+        callback_within: SignedDuration::from_hours(24 * i64::from(config.memory.callback_days)),
+        calls_max: config.limits.calls_max as usize,
+        clock: Arc::clone(clock),
+    })
+}
+
+fn remembering(
+    config: &Config,
+    logbook: &Logbook,
+    model_opt: Option<Arc<dyn ChatModel>>,
+    recording: &Recording,
+) -> Option<Arc<Remembering>> {
+    let scribe = Scribe {
+        journal: logbook.whole(),
+        model_opt,
+        agent: config.agent.name.clone(),
+        characters_max: config.memory.characters_max as usize,
+        recording: recording.clone(),
+    };
+    config.memory.enabled.then(|| Arc::new(Remembering::start(scribe)))
+}
+
+fn operation(
+    config: &Config,
+    router: Addr<Router>,
+    store: &Store,
+    logbook: &Logbook,
+    clock: &Arc<dyn Clock>,
+) -> Operation {
+    Operation {
+        rule: Arc::new(AdminRule {
+            api_key: Some(config.admin.api_key.clone()),
+            public_url_is_loopback: config.server.public_url.is_loopback(),
+        }),
+        router,
+        audit: Arc::new(store.clone()),
+        calls: Arc::new(store.clone()),
+        users: Arc::new(store.clone()),
+        eraser: logbook.whole(),
+        clock: Arc::clone(clock),
+        who: Arc::new(WhoAnswers(config.agent.name.clone())),
     }
 }
 
@@ -248,19 +319,29 @@ async fn router(
     }))
 }
 
-/// Tells the router how every call fared, and passes its report on.
-async fn tell_router(
-    mut ended: mpsc::UnboundedReceiver<Arc<CallReport>>,
+/// What is done about a call that has ended here.
+struct Aftermath {
     router: Addr<Router>,
     agent: String,
-    mut reports_opt: Option<mpsc::UnboundedSender<Arc<CallReport>>>,
-) {
-    while let Some(report) = ended.recv().await {
-        if let Some(facts) = facts::facts(&report, &agent) {
-            router.do_send(CallFinished(facts)); // one per call
-        }
-        if reports_opt.as_ref().is_some_and(|reports| reports.send(report).is_err()) {
-            reports_opt = None; // whoever subscribed has gone
+    briefings: Arc<Briefings>,
+    remembering_opt: Option<Arc<Remembering>>,
+    reports_opt: Option<mpsc::UnboundedSender<Arc<CallReport>>>,
+}
+
+impl Aftermath {
+    /// Tells the router how every call fared, has its caller remembered, and passes its report on.
+    async fn follow(mut self, mut ended: mpsc::UnboundedReceiver<Arc<CallReport>>) {
+        while let Some(report) = ended.recv().await {
+            self.briefings.over(report.id);
+            if let Some(facts) = facts::facts(&report, &self.agent) {
+                self.router.do_send(CallFinished(facts)); // one per call
+            }
+            if let Some(remembering) = &self.remembering_opt {
+                remembering.consider(&report);
+            }
+            if self.reports_opt.as_ref().is_some_and(|reports| reports.send(report).is_err()) {
+                self.reports_opt = None; // whoever subscribed has gone
+            }
         }
     }
 }

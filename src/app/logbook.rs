@@ -43,6 +43,7 @@ impl Logbook {
         let (spool, reader) = Spool::open(&folder, SpoolLimits::default(), ids.call_id().0)?;
         let archive: Arc<dyn Archive> = Arc::new(store.clone());
         let (writer, standing) = Writer::new(reader, Arc::clone(&archive));
+        let receipts = writer.receipts();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (written_tx, written) = oneshot::channel();
         let write = move || {
@@ -55,8 +56,10 @@ impl Logbook {
             calls_max: config.limits.calls_max as usize,
             archive,
             standing,
+            receipts,
             identity: Identity::new(secret.into()),
             keeps_numbers: config.database.keep_numbers,
+            call_max: Duration::from_secs(config.limits.call_seconds_max.into()),
             clock: Arc::clone(clock),
             ids: Arc::clone(ids),
         });
@@ -65,6 +68,11 @@ impl Logbook {
 
     pub(super) fn journal(&self) -> Arc<dyn CallStore> {
         Arc::<Journal>::clone(&self.journal)
+    }
+
+    /// The same, for those who ask who calls, and who is to be forgotten.
+    pub(super) fn whole(&self) -> Arc<Journal> {
+        Arc::clone(&self.journal)
     }
 
     pub(super) fn usage(&self) -> Arc<dyn UsageSpool> {

@@ -227,6 +227,7 @@ fn config(listener: &Listener, provider: &Provider, failure_opt: Option<Failure>
         ("TWILIO_AUTH_TOKEN", AUTH_TOKEN.to_owned()),
         ("REALTIME_API_PROBABILITY", "1".to_owned()),
         ("DATABASE_URL", "sqlite::memory:".to_owned()),
+        ("TANDEM__MEMORY__ENABLED", "false".to_owned()), // nobody calls twice
         ("TANDEM__LOG__LEVEL", "warn".to_owned()),
     ];
     let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();

@@ -9,6 +9,8 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use tandem_actors::fallback::ladder::Rung;
 
+use crate::instructions::Template;
+
 pub(super) fn socket_address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
     SocketAddr::deserialize(from)
         .map_err(|_| D::Error::custom("must be an IP address and a port, like 127.0.0.1:8765"))
@@ -29,6 +31,13 @@ pub(super) fn secrets<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SecretSt
 pub(super) fn name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let text = String::deserialize(from)?;
     if text.is_empty() { Err(D::Error::custom("must not be empty")) } else { Ok(text) }
+}
+
+/// Text that is a template of instructions.
+pub(super) fn template<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = String::deserialize(from)?;
+    Template::new(&text).map_err(D::Error::custom)?;
+    Ok(text)
 }
 
 /// ISO 639-1, or nothing.

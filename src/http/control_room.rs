@@ -20,6 +20,7 @@ use tandem_actors::ports::Clock;
 use tandem_actors::router::{
     BookEntry, BookError, Known, Router, RouterSetup, Routing, RoutingBook, Standing,
 };
+use uuid::Uuid;
 
 use super::testing::TestDesk;
 use super::*;
@@ -27,6 +28,7 @@ use crate::audit::AuditLog;
 use crate::call_log::CallLog;
 use crate::clock::SystemIds;
 use crate::store::Store;
+use crate::users::{Erased, Eraser, Erasure, NotErased, UserLog};
 
 /// Saturday, 21 November 2026, 05:00 UTC.
 const NOW: &str = "2026-11-21T05:00:00Z";
@@ -59,10 +61,27 @@ impl RoutingBook for Book {
     }
 }
 
+/// Grants no wish, and tells what it was told to.
+#[derive(Default)]
+pub(super) struct TestEraser {
+    pub(super) answer_opt: Mutex<Option<Result<Erased, NotErased>>>,
+    pub(super) asked: Mutex<Vec<(Uuid, Erasure, String)>>,
+}
+
+impl Eraser for TestEraser {
+    fn erase(&self, user: Uuid, what: Erasure, who: String) -> LocalBoxFuture<'_, Result<Erased, NotErased>> {
+        self.asked.lock().unwrap().push((user, what, who));
+        let answer = self.answer_opt.lock().unwrap().unwrap_or(Ok(Erased::Done));
+        std::future::ready(answer).boxed_local()
+    }
+}
+
 pub(super) struct ControlRoom {
     pub(super) router: Addr<Router>,
     pub(super) store: Store,
     book: Arc<Book>,
+    /// What comes of wishes to be forgotten, and who had which.
+    pub(super) eraser: Arc<TestEraser>,
     clock: Arc<dyn Clock>,
     rule: Data<AdminRule>,
 }
@@ -93,7 +112,8 @@ impl ControlRoom {
             clock: Arc::clone(&clock),
         });
         let rule = AdminRule { api_key: None, public_url_is_loopback: true };
-        Self { router: router.start(), store, book, clock, rule: Data::new(rule) }
+        let eraser = Arc::<TestEraser>::default();
+        Self { router: router.start(), store, book, eraser, clock, rule: Data::new(rule) }
     }
 
     pub(super) fn fail_to_save(&self, failing: bool) {
@@ -114,6 +134,8 @@ impl ControlRoom {
         let desk: Arc<dyn Desk> = Arc::new(TestDesk::default());
         let log: Arc<dyn AuditLog> = Arc::new(self.store.clone());
         let calls: Arc<dyn CallLog> = Arc::new(self.store.clone());
+        let users: Arc<dyn UserLog> = Arc::new(self.store.clone());
+        let eraser: Arc<dyn Eraser> = Arc::<TestEraser>::clone(&self.eraser);
         let app = App::new()
             .app_data(Data::from(desk))
             .app_data(Data::new(Gate::new("http://127.0.0.1:8765", Signatures::Off)))
@@ -121,6 +143,8 @@ impl ControlRoom {
             .app_data(Data::new(self.router.clone()))
             .app_data(Data::from(log))
             .app_data(Data::from(calls))
+            .app_data(Data::from(users))
+            .app_data(Data::from(eraser))
             .app_data(Data::from(Arc::clone(&self.clock)))
             .app_data(Data::new(WhoAnswers("tandem".to_owned())))
             .configure(routes);
@@ -131,7 +155,7 @@ impl ControlRoom {
         let response = call_service(&init_service(app).await, request).await;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = String::from_utf8(read_body(response).await.into()).unwrap();
-        let body = serde_json::from_str(&text).unwrap();
+        let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
         Told { status, headers, text, body }
     }
 

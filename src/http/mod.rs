@@ -20,6 +20,7 @@ mod query;
 mod routing;
 mod server;
 mod status;
+mod users;
 mod voice;
 mod webhook;
 mod workers;
@@ -155,6 +156,18 @@ fn operation(app: &mut ServiceConfig) {
         web::resource("/api/v1/calls/{call}/timeline")
             .get(calls::timeline)
             .default_service(problem::only("GET")),
+    )
+    .service(
+        web::resource("/api/v1/users/{user}")
+            .get(users::read)
+            .delete(users::forget)
+            .default_service(problem::only("GET, DELETE")),
+    )
+    .service(
+        web::resource("/api/v1/users/{user}/memory")
+            .get(users::memory)
+            .delete(users::forget_memory)
+            .default_service(problem::only("GET, DELETE")),
     )
     .service(web::resource("/api/v1/audit").get(audit::list).default_service(problem::only("GET")));
 }

@@ -35,6 +35,7 @@ use crate::audit::AuditLog;
 use crate::call_log::CallLog;
 use crate::clips::ClipShelf;
 use crate::socket::SocketGauge;
+use crate::users::{Eraser, UserLog};
 
 /// Connections that the kernel holds until a worker accepts them. The system's usual 128 overflow when some hundred
 /// calls ring at once, and whoever overflows is late by a whole second (the first retransmission of a SYN).
@@ -97,6 +98,8 @@ pub struct Operation {
     pub router: Addr<Router>,
     pub audit: Arc<dyn AuditLog>,
     pub calls: Arc<dyn CallLog>,
+    pub users: Arc<dyn UserLog>,
+    pub eraser: Arc<dyn Eraser>,
     pub clock: Arc<dyn Clock>,
     pub who: Arc<WhoAnswers>,
 }
@@ -107,6 +110,8 @@ impl Operation {
             .app_data(Data::new(self.router))
             .app_data(Data::from(self.audit))
             .app_data(Data::from(self.calls))
+            .app_data(Data::from(self.users))
+            .app_data(Data::from(self.eraser))
             .app_data(Data::from(self.clock))
             .app_data(Data::from(self.who));
     }

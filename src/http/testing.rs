@@ -27,6 +27,7 @@ use crate::audit::{AuditLog, AuditUnreadable, Page};
 use crate::call_log::{self, Call, CallFilter, CallLog, CallLogUnreadable, Conversation, Event};
 use crate::clock::SystemClock;
 use crate::socket::SocketGauge;
+use crate::users::{Erased, Eraser, Erasure, Memory, NotErased, User, UserLog, UsersUnreadable};
 
 pub(super) const PUBLIC_URL: &str = "https://switch.example.net";
 pub(super) const TOKEN: &str = "9f3c1e7ab2d84056a1c7e0f4b65d2839";
@@ -141,6 +142,22 @@ impl CallLog for TestDesk {
     }
 }
 
+impl UserLog for TestDesk {
+    fn user(&self, _: Uuid) -> LocalBoxFuture<'static, Result<Option<User>, UsersUnreadable>> {
+        async { Ok(None) }.boxed_local()
+    }
+
+    fn memories(&self, _: Uuid) -> LocalBoxFuture<'static, Result<Vec<Memory>, UsersUnreadable>> {
+        async { Ok(vec![]) }.boxed_local()
+    }
+}
+
+impl Eraser for TestDesk {
+    fn erase(&self, _: Uuid, _: Erasure, _: String) -> LocalBoxFuture<'_, Result<Erased, NotErased>> {
+        async { Ok(Erased::Pending) }.boxed_local()
+    }
+}
+
 /// A router that sends half of the calls to realtime, and operators at this machine.
 fn operation() -> Operation {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -156,6 +173,8 @@ fn operation() -> Operation {
         router: router.start(),
         audit: Arc::new(TestDesk::default()),
         calls: Arc::new(TestDesk::default()),
+        users: Arc::new(TestDesk::default()),
+        eraser: Arc::new(TestDesk::default()),
         clock,
         who: Arc::new(WhoAnswers("tandem".to_owned())),
     }

@@ -9,7 +9,7 @@ use tandem_actors::ledger::Turn;
 use tandem_actors::ports::CallId;
 use uuid::Uuid;
 
-use super::entry::{CallEntry, Entry, EventEntry, TurnKey, UsageEntry, User};
+use super::entry::{CallEntry, Entry, EventEntry, ForgetEntry, MemoryEntry, TurnKey, UsageEntry, User};
 
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
@@ -21,6 +21,10 @@ pub(crate) struct Batch {
     pub(crate) over: Vec<(String, Timestamp)>,
     pub(crate) events: Vec<EventEntry>,
     pub(crate) usage: BTreeMap<Uuid, UsageEntry>,
+    pub(crate) memories: Vec<MemoryEntry>,
+    /// Written last. Whoever makes batches ends one with such an entry ([`Entry::ends_a_batch`]): what comes after it is not
+    /// to be forgotten.
+    pub(crate) forgotten: Vec<ForgetEntry>,
 }
 
 impl Batch {
@@ -32,6 +36,8 @@ impl Batch {
                 Entry::Over { call_sid, at } => batch.over.push((call_sid, at)),
                 Entry::Event(event) => batch.events.push(event),
                 Entry::Usage(usage) => drop(batch.usage.insert(usage.event.id, *usage)),
+                Entry::Memory(memory) => batch.memories.push(*memory),
+                Entry::Forget(forget) => batch.forgotten.push(forget),
             }
         }
         batch

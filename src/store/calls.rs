@@ -5,6 +5,7 @@
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -13,12 +14,14 @@ use tandem_actors::ports::CallId;
 use tandem_actors::record::{CallRecord, CallState};
 use uuid::Uuid;
 
-use super::Store;
 use super::columns::{Id, Stamp};
 use super::database::{Connection, execute, row, rows};
 use super::error::StoreError;
 use super::rows::{Again, Kind, Row, Table, id, integer, stamp, text};
-use crate::journal::{Archive, ArchiveError, Batch, CallEntry, EventEntry, TurnKey, UsageEntry};
+use super::{Store, erasure, users};
+use crate::journal::{
+    Acquaintance, Archive, ArchiveError, Batch, CallEntry, EventEntry, TurnKey, UsageEntry,
+};
 
 const USERS: Table = Table {
     name: "users",
@@ -146,6 +149,27 @@ impl Archive for Store {
         let (store, call_sid) = (self.clone(), call_sid.to_owned());
         async move { store.find_call(call_sid).await.map_err(|error| told(&error)) }.boxed_local()
     }
+
+    fn acquaintance(
+        &self,
+        user: Uuid,
+        agent: String,
+        call: CallId,
+        since: Timestamp,
+    ) -> LocalBoxFuture<'static, Result<Acquaintance, ArchiveError>> {
+        let store = self.clone();
+        let read = async move { store.acquaintance_before(user, agent, call, since).await };
+        read.map(|done| done.map_err(|error| told(&error))).boxed_local()
+    }
+
+    fn going_on(
+        &self,
+        user: Uuid,
+        since: Timestamp,
+    ) -> LocalBoxFuture<'static, Result<Vec<CallId>, ArchiveError>> {
+        let store = self.clone();
+        async move { store.calls_going_on(user, since).await.map_err(|error| told(&error)) }.boxed_local()
+    }
 }
 
 /// The database refuses what is wrong with the entries themselves; anything else passes.
@@ -196,7 +220,14 @@ async fn put(connection: &mut Connection<'_>, batch: Batch) -> sqlx::Result<()> 
         execute!(connection, over, call_sid, Stamp(at))?;
     }
     EVENT_LOG.put(connection, batch.events.iter().map(event_row).collect()).await?;
-    USAGE_EVENTS.put(connection, batch.usage.values().map(usage_row).collect()).await
+    USAGE_EVENTS.put(connection, batch.usage.values().map(usage_row).collect()).await?;
+    for memory in batch.memories {
+        users::remember(connection, memory).await?;
+    }
+    for forget in batch.forgotten {
+        erasure::erase(connection, forget).await?;
+    }
+    Ok(())
 }
 
 fn call_row(call: &CallEntry) -> Row {

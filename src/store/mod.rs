@@ -15,6 +15,8 @@
 //! | `calls.rs` | calls, turns and events, written and gone on with |
 //! | `call_log.rs` | the same, as operators read them |
 //! | `usage_log.rs` | usage, as operators read it |
+//! | `users.rs` | users, and what is remembered of them |
+//! | `erasure.rs` | how somebody leaves every table |
 //! | `rows.rs` | many rows at once |
 //! | `retention.rs` | what has become old |
 //! | `error.rs` | what can go wrong |
@@ -32,6 +34,7 @@ mod call_log;
 mod calls;
 mod columns;
 mod database;
+mod erasure;
 mod error;
 mod migrations;
 mod place;
@@ -39,6 +42,7 @@ mod retention;
 mod rows;
 mod settings;
 mod usage_log;
+mod users;
 
 use std::rc::Rc;
 use std::sync::Arc;
