@@ -2,17 +2,21 @@
 //! in order.
 //!
 //! `app/house.rs` answers at the HTTP desk; `app/agents.rs` reads configuration for the call tree; `app/logbook.rs` opens
-//! the journal and closes it; `app/sums.rs` keeps sums up to date, `app/housekeeping.rs`
-//! deletes what is old; `app/probes.rs` and
-//! `app/facts.rs` tell fallback and router how providers and calls fared; `app/rates.rs` estimates what a minute costs.
+//! the journal and closes it; `app/briefings.rs` tells agents who calls; `app/aftermath.rs` is what is done about a call that
+//! has ended, and `app/remembering.rs` has its caller remembered; `app/probes.rs` and `app/facts.rs` tell fallback and router
+//! how providers and calls fared; `app/sums.rs` sums up days, `app/housekeeping.rs` deletes what is old, and `app/rates.rs`
+//! estimates what a minute costs.
 
+mod aftermath;
 mod agents;
+mod briefings;
 mod facts;
 mod house;
 mod housekeeping;
 mod logbook;
 mod probes;
 mod rates;
+mod remembering;
 mod sums;
 
 use std::fmt::Write as _;
@@ -24,23 +28,27 @@ use std::time::Duration;
 
 use actix::{Actor, Addr};
 use actix_server::ServerHandle;
+use jiff::SignedDuration;
 use secrecy::{ExposeSecret, SecretString};
 use tandem_actors::call::CallReport;
 use tandem_actors::call::turns::Narrator;
 use tandem_actors::fallback::Fallback;
-use tandem_actors::ports::{Clock, Ids};
+use tandem_actors::ports::{ChatModel, Clock, Ids};
 use tandem_actors::router::{
-    BookError, CallFinished, Known, Router, RouterSetup, Routing, RoutingBook, Standing as RoutingStands,
+    BookError, Known, Router, RouterSetup, Routing, RoutingBook, Standing as RoutingStands,
 };
 use tandem_actors::switchboard::{Census, Drain, Switchboard};
 use tandem_actors::usage::Recording;
 use tokio::sync::mpsc;
 
+use self::aftermath::Aftermath;
 use self::agents::Lines;
 pub use self::agents::LinesError;
+use self::briefings::{Briefings, BriefingsSetup};
 use self::house::House;
 use self::logbook::Logbook;
 use self::probes::Probes;
+use self::remembering::{Remembering, Scribe};
 pub(crate) use self::sums::Sums;
 use crate::clips::ClipShelf;
 use crate::clock::{SystemClock, SystemIds};
@@ -49,6 +57,7 @@ use crate::dial::public_roots;
 use crate::http::{
     self, AdminRule, Analyst, BindError, Gate, Listener, Operation, Serving, Signatures, WhoAnswers, Workers,
 };
+use crate::instructions::TemplateError;
 use crate::journal::Journal;
 use crate::prices::{PRICES_FILE, PriceList, PricesError};
 use crate::socket::SocketGauge;
@@ -78,6 +87,8 @@ pub enum StartError {
     Spool(#[from] SpoolError),
     #[error(transparent)]
     Prices(#[from] PricesError),
+    #[error("bad value of `agent.instructions`, {0}")]
+    Instructions(#[from] TemplateError),
     #[error("what the database has of the routing cannot be used: {0}")]
     Routing(String),
     #[error("cannot start the server: {0}")]
@@ -91,6 +102,7 @@ pub struct App {
     provider_sockets: SocketGauge,
     switchboard: Addr<Switchboard>,
     logbook: Logbook,
+    remembering_opt: Option<Arc<Remembering>>,
     store: Store,
     server: ServerHandle,
 }
@@ -106,13 +118,14 @@ impl App {
         let (carrier_sockets, provider_sockets) = (SocketGauge::default(), SocketGauge::default());
         let (clock, ids): (Arc<dyn Clock>, Arc<dyn Ids>) = (Arc::new(SystemClock), Arc::new(SystemIds));
         let calls_max = config.limits.calls_max as usize;
-        let agent = Arc::new(agents::agent(config));
         let prices = PriceList::load(Path::new(PRICES_FILE))?;
         tracing::info!(version = prices.version, date = %prices.date, "prices read");
         let store =
             Store::open(config.database.url.expose_secret(), Arc::clone(&clock), Arc::clone(&ids)).await?;
         let logbook = Logbook::open(config, &store, &clock, &ids).await?;
         let analyst = Arc::new(analyst(config, &prices, &store, &clock, &ids));
+        let briefings = Arc::new(briefings(config, &logbook, &clock)?);
+        let agent = briefings.agent();
         let lines = Lines::new(config, &public_roots(), provider_sockets.clone())?;
         let router = router(config, &agent.name, &store, &clock).await?.start();
         let probes = Probes {
@@ -123,37 +136,41 @@ impl App {
         let fallback = Fallback::new(Arc::new(probes), Some(router.clone().recipient())).start();
         let (ended_tx, ended) = mpsc::unbounded_channel(); // one report per call, which are bounded
         let journal = logbook.journal();
-        actix_rt::spawn(tell_ends(
-            ended,
-            router.clone(),
-            Arc::clone(&journal),
-            agent.name.clone(),
-            reports_opt,
-        ));
         let switchboard = Switchboard::new(calls_max, Some(ended_tx)).start();
         let clips = Arc::<ClipShelf>::default();
         let narrator = |voice| Arc::new(clips.narrator(voice)) as Arc<dyn Narrator>;
         let workers = Arc::<Workers>::default();
+        let recording = Recording {
+            prices: Arc::new(prices),
+            spool: Arc::<Journal>::clone(&journal),
+            clock: Arc::clone(&clock),
+            ids: Arc::clone(&ids),
+        };
+        let remembering_opt = remembering(config, &logbook, lines.scribe_opt, &recording);
+        let aftermath = Aftermath {
+            router: router.clone(),
+            journal: Arc::clone(&journal),
+            agent: agent.name.clone(),
+            briefings: Arc::clone(&briefings),
+            remembering_opt: remembering_opt.clone(),
+            reports_opt,
+        };
+        actix_rt::spawn(aftermath.follow(ended));
         let house = Arc::new(House {
             switchboard: switchboard.clone(),
             router: router.clone(),
             fallback,
-            store: Arc::<Journal>::clone(&journal),
+            store: journal,
             engines: Arc::new(lines.engines),
             chat: lines.chat,
             narrator_opt: lines.voice_opt.map(narrator),
-            agent: Arc::clone(&agent),
+            briefings,
             manner: Arc::new(agents::manner(config)),
             modes: config.modes(),
             ladder: config.agent.ladder.clone(),
             goes_back_up: config.agent.go_back_up,
             limits: agents::limits(&config.limits),
-            recording: Recording {
-                prices: Arc::new(prices),
-                spool: Arc::<Journal>::clone(&journal),
-                clock: Arc::clone(&clock),
-                ids: Arc::clone(&ids),
-            },
+            recording,
             tickets: Tickets::new(&ticket_secret(&config.twilio.auth_token)),
             tickets_required: config.twilio.validate_signatures,
             workers: Arc::clone(&workers),
@@ -165,19 +182,7 @@ impl App {
         } else {
             Signatures::Off
         };
-        let operation = Operation {
-            rule: Arc::new(AdminRule {
-                api_key: Some(config.admin.api_key.clone()),
-                public_url_is_loopback: config.server.public_url.is_loopback(),
-            }),
-            router,
-            audit: Arc::new(store.clone()),
-            calls: Arc::new(store.clone()),
-            outcomes: journal,
-            analyst,
-            clock,
-            who: Arc::new(WhoAnswers(agent.name.clone())),
-        };
+        let operation = operation(config, router, &store, &logbook, analyst, &clock);
         let address = listener.address();
         let server = http::serve(
             listener,
@@ -196,7 +201,16 @@ impl App {
         keep(config, &store);
         let handle = server.handle();
         actix_rt::spawn(server);
-        Ok(Self { address, carrier_sockets, provider_sockets, switchboard, logbook, store, server: handle })
+        Ok(Self {
+            address,
+            carrier_sockets,
+            provider_sockets,
+            switchboard,
+            logbook,
+            remembering_opt,
+            store,
+            server: handle,
+        })
     }
 
     /// Carrier and provider sockets that are open now.
@@ -222,10 +236,65 @@ impl App {
             tokio::time::sleep(RESUME_WAIT).await;
         }
         self.server.stop(true).await;
+        if let Some(remembering) = self.remembering_opt {
+            remembering.close().await;
+        }
         self.logbook.close().await;
         if let Err(error) = self.store.settle().await {
             tracing::warn!(%error, "the next start reads the database's log");
         }
+    }
+}
+
+fn briefings(config: &Config, logbook: &Logbook, clock: &Arc<dyn Clock>) -> Result<Briefings, TemplateError> {
+    Briefings::new(BriefingsSetup {
+        agent: agents::agent(config),
+        journal: logbook.journal(),
+        remembers: config.memory.enabled,
+        callback_within: SignedDuration::from_hours(24 * i64::from(config.memory.callback_days)),
+        calls_max: config.limits.calls_max as usize,
+        clock: Arc::clone(clock),
+    })
+}
+
+fn remembering(
+    config: &Config,
+    logbook: &Logbook,
+    model_opt: Option<Arc<dyn ChatModel>>,
+    recording: &Recording,
+) -> Option<Arc<Remembering>> {
+    let scribe = Scribe {
+        journal: logbook.journal(),
+        model_opt,
+        agent: config.agent.name.clone(),
+        characters_max: config.memory.characters_max as usize,
+        recording: recording.clone(),
+    };
+    config.memory.enabled.then(|| Arc::new(Remembering::start(scribe)))
+}
+
+fn operation(
+    config: &Config,
+    router: Addr<Router>,
+    store: &Store,
+    logbook: &Logbook,
+    analyst: Arc<Analyst>,
+    clock: &Arc<dyn Clock>,
+) -> Operation {
+    Operation {
+        rule: Arc::new(AdminRule {
+            api_key: Some(config.admin.api_key.clone()),
+            public_url_is_loopback: config.server.public_url.is_loopback(),
+        }),
+        router,
+        audit: Arc::new(store.clone()),
+        calls: Arc::new(store.clone()),
+        outcomes: logbook.journal(),
+        analyst,
+        users: Arc::new(store.clone()),
+        eraser: logbook.journal(),
+        clock: Arc::clone(clock),
+        who: Arc::new(WhoAnswers(config.agent.name.clone())),
     }
 }
 
@@ -283,25 +352,6 @@ fn keep(config: &Config, store: &Store) {
     let retention = housekeeping::retention(&config.retention);
     actix_rt::spawn(housekeeping::keep_house(store.clone(), Arc::new(SystemClock), retention));
     actix_rt::spawn(sums::keep_sums(store.clone(), Arc::new(SystemClock), Sums::of(config)));
-}
-
-/// Tells the router and the journal how every call fared, and passes its report on.
-async fn tell_ends(
-    mut ended: mpsc::UnboundedReceiver<Arc<CallReport>>,
-    router: Addr<Router>,
-    journal: Arc<Journal>,
-    agent: String,
-    mut reports_opt: Option<mpsc::UnboundedSender<Arc<CallReport>>>,
-) {
-    while let Some(report) = ended.recv().await {
-        if let Some(facts) = facts::facts(&report, &agent) {
-            journal.ended(&facts, facts::is_over(&report.end));
-            router.do_send(CallFinished(facts)); // one per call
-        }
-        if reports_opt.as_ref().is_some_and(|reports| reports.send(report).is_err()) {
-            reports_opt = None; // whoever subscribed has gone
-        }
-    }
 }
 
 /// Nodes that answer for the same account open each other's tickets. Without an account there is one node, and the

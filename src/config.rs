@@ -76,6 +76,9 @@ pub struct Config {
     /// Who answers.
     #[config(nested)]
     pub agent: Agent,
+    /// What the agent remembers of a caller from one call to the next.
+    #[config(nested)]
+    pub memory: Memory,
     /// What bounds a call and the process.
     #[config(nested)]
     pub limits: Limits,
@@ -330,9 +333,12 @@ pub struct Agent {
     #[config(default = "tandem", deserialize_with = value::name)]
     pub name: String,
 
-    /// Who the agent is and how it behaves. Short sentences suit the telephone.
+    /// Who the agent is and how it behaves. Short sentences suit the telephone. A template in Jinja's language, filled
+    /// when a call begins, with: `agent_name`, `caller` (his number, or empty), `callback` (whether he has called before),
+    /// `memory` (notes from his earlier calls, or empty), `call.id` and `call.mode`.
     #[config(
-        default = "You are a friendly assistant on the telephone. Speak in short sentences, at most three at a time."
+        default = "You are a friendly assistant on the telephone. Speak in short sentences, at most three at a time.{% if memory %} {{ memory }}{% endif %}",
+        deserialize_with = value::template
     )]
     pub instructions: String,
 
@@ -498,6 +504,31 @@ pub struct TurnDetection {
 }
 
 #[derive(Debug, confique::Config)]
+pub struct Memory {
+    /// Whether notes are kept of callers. They are made when a call is over, of what was heard in it, and shown to the agent
+    /// in the caller's next call where `agent.instructions` say `{{ memory }}`.
+    #[config(default = true)]
+    pub enabled: bool,
+
+    /// `model`: the language model of `[chat]` writes them, once per call, which is paid for. `extraction`: what the caller
+    /// stated last, word for word; also when there is no model, or it fails.
+    #[config(default = "model")]
+    pub by: MemoryBy,
+
+    /// Another model, asked at the same place. Not set: `chat.model`.
+    #[config(deserialize_with = value::name)]
+    pub model: Option<String>,
+
+    /// Notes about one caller, 200 to 8000. 1200 characters are some 300 tokens more in every answer.
+    #[config(default = 1200, validate((200..=8_000).contains(characters_max), "must be 200 to 8000"))]
+    pub characters_max: u32,
+
+    /// Who called within so many days is known to call back, 1 to 36500.
+    #[config(default = 30, validate((1..=36_500).contains(callback_days), "must be 1 to 36500"))]
+    pub callback_days: u32,
+}
+
+#[derive(Debug, confique::Config)]
 pub struct Limits {
     /// Live calls of this process, 1 to 100000; further ones are refused. By budget one core carries 950 calls and a
     /// call takes 100 KB: 1000 calls are one core and 100 MB.
@@ -576,6 +607,13 @@ pub enum SpeechProvider {
     Off,
     OpenAi,
     ElevenLabs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemoryBy {
+    Model,
+    Extraction,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

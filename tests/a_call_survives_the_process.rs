@@ -142,6 +142,7 @@ impl Process {
         command.env("OPENAI_API_KEY", "simulated");
         command.env("TWILIO_AUTH_TOKEN", AUTH_TOKEN);
         command.env("DATABASE_URL", database);
+        command.env("TANDEM__MEMORY__ENABLED", "false"); // what the call used is counted
         command.env("RUST_LOG", "warn");
         let child = command.spawn().unwrap();
         *balancer.behind.lock().unwrap() = address;

@@ -36,6 +36,8 @@ pub(super) struct Lines {
     pub(super) dialer: Arc<dyn EngineDialer>,
     pub(super) chat: Arc<dyn ChatModel>,
     pub(super) voice_opt: Option<Arc<dyn Voice>>,
+    /// Who writes memories; nobody when they are made without a model.
+    pub(super) scribe_opt: Option<Arc<dyn ChatModel>>,
     pub(super) engines: Engines,
 }
 
@@ -63,8 +65,10 @@ impl Lines {
         let url = config.openai.realtime_url.to_string();
         let dialer: Arc<dyn EngineDialer> =
             Arc::new(RealtimeDialer::new(&url, key, dialect, Arc::clone(tls), sockets)?);
-        let chat =
-            chat(config, &connections).map_err(|source| LinesError::Line { section: "chat", source })?;
+        let chat = chat(config, &config.chat.model, &connections)
+            .map_err(|source| LinesError::Line { section: "chat", source })?;
+        let scribe_opt =
+            scribe(config, &connections).map_err(|source| LinesError::Line { section: "memory", source })?;
         let voice_opt =
             voice(config, &connections).map_err(|source| LinesError::Line { section: "speech", source })?;
         let transcriber_opt = transcriber(config, &connections)
@@ -86,18 +90,22 @@ impl Lines {
             }
             _ => None,
         };
-        Ok(Self { dialer, chat, voice_opt, engines: Engines { realtime, cascade } })
+        Ok(Self { dialer, chat, voice_opt, scribe_opt, engines: Engines { realtime, cascade } })
     }
 }
 
-fn chat(config: &Config, connections: &Arc<Connections>) -> Result<Arc<dyn ChatModel>, LineError> {
+fn chat(
+    config: &Config,
+    model: &str,
+    connections: &Arc<Connections>,
+) -> Result<Arc<dyn ChatModel>, LineError> {
     let (base_url, key_opt) = config.service(config.chat.base_url.as_ref(), &config.chat.api_key);
     let options = ChatOptions {
         api: match config.chat.api {
             config::ChatApi::Completions => ChatApi::Completions,
             config::ChatApi::Responses => ChatApi::Responses,
         },
-        model: config.chat.model.clone(),
+        model: model.to_owned(),
         reasoning_effort_opt: config.chat.reasoning_effort.clone(),
         length_field: match config.chat.length_field {
             config::LengthField::MaxCompletionTokens => LengthField::MaxCompletionTokens,
@@ -105,6 +113,15 @@ fn chat(config: &Config, connections: &Arc<Connections>) -> Result<Arc<dyn ChatM
         },
     };
     Ok(Arc::new(ChatLine::new(Arc::clone(connections), &base_url.to_string(), key_opt, options)?))
+}
+
+fn scribe(config: &Config, connections: &Arc<Connections>) -> Result<Option<Arc<dyn ChatModel>>, LineError> {
+    // A chat model that is configured serves mode `traditional`.
+    let is_wanted = config.memory.enabled && config.memory.by == config::MemoryBy::Model;
+    if !is_wanted || !config.modes().contains(&Mode::Traditional) {
+        return Ok(None);
+    }
+    chat(config, config.memory.model.as_ref().unwrap_or(&config.chat.model), connections).map(Some)
 }
 
 fn voice(config: &Config, connections: &Arc<Connections>) -> Result<Option<Arc<dyn Voice>>, LineError> {
@@ -197,7 +214,7 @@ pub(super) fn limits(limits: &config::Limits) -> Limits {
     }
 }
 
-/// The configured agent, as engines are told of it.
+/// The configured agent, as engines are told of it, but for what it knows of the caller.
 pub(super) fn agent(config: &Config) -> Agent {
     let agent = &config.agent;
     let turns = &agent.turn_detection;

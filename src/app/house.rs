@@ -31,6 +31,7 @@ use tandem_actors::switchboard::{
 };
 use tandem_actors::usage::Recording;
 
+use super::briefings::{Briefed, Briefings};
 use crate::http::{Asked, Desk, MediaRequest, Refusal, Reply, Ring, Standing, TurnDesk, Workers};
 use crate::telemetry::mask_number;
 use crate::tickets::{NotAdmitted, Tickets};
@@ -55,7 +56,8 @@ pub(super) struct House {
     pub(super) engines: Arc<Engines>,
     pub(super) chat: Arc<dyn ChatModel>,
     pub(super) narrator_opt: Option<Arc<dyn Narrator>>,
-    pub(super) agent: Arc<Agent>,
+    /// What agents are told.
+    pub(super) briefings: Arc<Briefings>,
     pub(super) manner: Arc<TurnSettings>,
     /// Modes that calls can be served in.
     pub(super) modes: Vec<Mode>,
@@ -133,7 +135,7 @@ impl House {
         let from = ring.from_opt.as_deref().map(mask_number);
         let query = RouteQuery {
             call_sid: ring.call_sid.clone(),
-            agent: self.agent.name.clone(),
+            agent: self.briefings.agent().name.clone(),
             from_opt: ring.from_opt.clone(),
             to_opt: ring.to_opt.clone(),
             at: self.clock.now(),
@@ -233,14 +235,21 @@ impl House {
     /// Has the call live on this thread, unless it lives already, and admits a socket to it.
     async fn stream(&self, beginning: Beginning) -> Result<Reply, Refusal> {
         let Some(call_sid) = beginning.call_sid.clone() else { return Err(Refusal::Broken) };
+        let agent = self.brief(&beginning).await;
         match self.seat(&call_sid).await? {
             Seated::New(seat) => {
                 let id = beginning.id;
-                open_call(self.call_setup(beginning, seat), &self.switchboard);
+                open_call(self.call_setup(beginning, agent, seat), &self.switchboard);
                 Ok(self.admission(id, &call_sid, std::thread::current().id()))
             }
             Seated::Live(found) => Ok(self.admission(found.id, &call_sid, found.thread)),
         }
+    }
+
+    /// The agent of a call, which knows who calls. To be asked for before the seat: others wait for a call that is opening.
+    async fn brief(&self, beginning: &Beginning) -> Arc<Agent> {
+        let Beginning { id, from_opt, routed, .. } = beginning;
+        self.briefings.brief(Briefed { call: *id, from_opt: from_opt.as_deref(), mode: *routed }).await
     }
 
     async fn seat(&self, call_sid: &str) -> Result<Seated, Refusal> {
@@ -269,14 +278,14 @@ impl House {
         self.clock.now().as_second().unsigned_abs()
     }
 
-    fn call_setup(&self, beginning: Beginning, seat: Seat) -> CallSetup {
+    fn call_setup(&self, beginning: Beginning, agent: Arc<Agent>, seat: Seat) -> CallSetup {
         CallSetup {
             id: beginning.id,
             seat,
             call_sid: beginning.call_sid,
             from_opt: beginning.from_opt,
             to_opt: beginning.to_opt,
-            agent: Arc::clone(&self.agent),
+            agent,
             limits: self.limits,
             routed: beginning.routed,
             rule_opt: beginning.rule_opt,
@@ -357,16 +366,19 @@ impl House {
                 Err(answer) => return Ok(Answering::Known(answer)),
             },
         };
+        let agent = self.brief(&beginning).await;
         match self.seat(&ring.call_sid).await? {
             Seated::New(seat) => {
-                Ok(Answering::Call(open_turns(self.turn_setup(beginning, ring, seat), &self.switchboard)))
+                let setup = self.turn_setup(beginning, agent, ring, seat);
+                Ok(Answering::Call(open_turns(setup, &self.switchboard)))
             }
             Seated::Live(FoundCall { call: LiveCall::Turns(call), .. }) => Ok(Answering::Call(call)),
             // The carrier asks for a turn of a call that we think is on a stream: the carrier knows better.
             Seated::Live(FoundCall { call: LiveCall::Media(call), .. }) => {
                 call.do_send(StandDown);
                 let seat = self.second_seat().await.map_err(|_| Refusal::Broken)?;
-                Ok(Answering::Call(open_turns(self.turn_setup(beginning, ring, seat), &self.switchboard)))
+                let setup = self.turn_setup(beginning, agent, ring, seat);
+                Ok(Answering::Call(open_turns(setup, &self.switchboard)))
             }
         }
     }
@@ -405,7 +417,7 @@ impl House {
         }
     }
 
-    fn turn_setup(&self, beginning: Beginning, ring: &Ring, seat: Seat) -> TurnSetup {
+    fn turn_setup(&self, beginning: Beginning, agent: Arc<Agent>, ring: &Ring, seat: Seat) -> TurnSetup {
         let Beginning { id, started_at, ledger, turns_opt, .. } = beginning;
         let conversation =
             turns_opt.map_or_else(|| Conversation::from_ledger(id, started_at, ledger), |turns| *turns);
@@ -422,7 +434,7 @@ impl House {
             cost_max_opt: self.limits.cost_max_opt,
             spent: beginning.spent,
             recording: self.recording.clone(),
-            agent: Arc::clone(&self.agent),
+            agent,
             settings: Arc::clone(&self.manner),
             model: Arc::clone(&self.chat),
             narrator_opt: self.narrator_opt.clone(),
@@ -504,8 +516,9 @@ impl House {
         if !beginning.mode.is_media() {
             beginning.mode = self.engines.modes().first().copied().ok_or(NotTaken::Elsewhere)?;
         }
+        let agent = self.brief(&beginning).await;
         let seat = self.second_seat().await?;
-        Ok(open_call(self.call_setup(beginning, seat), &self.switchboard))
+        Ok(open_call(self.call_setup(beginning, agent, seat), &self.switchboard))
     }
 
     /// A call whose webhook was not ours.

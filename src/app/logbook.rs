@@ -50,6 +50,7 @@ impl Logbook {
         let (spool, reader) = Spool::open(&folder, SpoolLimits::default(), ids.call_id().0)?;
         let archive: Arc<dyn Archive> = Arc::new(store.clone());
         let (writer, standing) = Writer::new(reader, Arc::clone(&archive));
+        let receipts = writer.receipts();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (written_tx, written) = oneshot::channel();
         let write = move || {
@@ -62,18 +63,21 @@ impl Logbook {
             calls_max: config.limits.calls_max as usize,
             archive,
             standing,
+            receipts,
             identity: Identity::new(secret.into()),
             keeps_numbers: config.database.keep_numbers,
+            call_max: Duration::from_secs(config.limits.call_seconds_max.into()),
             clock: Arc::clone(clock),
             ids: Arc::clone(ids),
         });
         journal.note_nothing_runs(); // and what a killed process left running is told
         let journal = Arc::new(journal);
-        let running = actix_rt::spawn(keep_running(Arc::clone(&journal)));
+        let running = tokio::spawn(keep_running(Arc::clone(&journal)));
         Ok(Self { journal, running, spool, written, _temporary_opt: temporary_opt })
     }
 
-    /// Takes what happens in calls, what they use, how they end, and what comes of them.
+    /// Takes what happens in calls, what they use, how they end and what comes of them; knows who calls, and forgets who is
+    /// to be forgotten.
     pub(super) fn journal(&self) -> Arc<Journal> {
         Arc::clone(&self.journal)
     }

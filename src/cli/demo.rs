@@ -257,6 +257,7 @@ fn config(
         ("TWILIO_AUTH_TOKEN", AUTH_TOKEN.to_owned()),
         ("REALTIME_API_PROBABILITY", "1".to_owned()),
         ("DATABASE_URL", database),
+        ("TANDEM__MEMORY__ENABLED", "false".to_owned()), // nobody calls twice
         ("TANDEM__LOG__LEVEL", "warn".to_owned()),
     ];
     let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();

@@ -10,6 +10,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use tandem_actors::fallback::ladder::Rung;
 
+use crate::instructions::Template;
 use crate::money::Microusd;
 use crate::prices::microusd;
 
@@ -45,6 +46,13 @@ pub(super) fn time_zone<'de, D: Deserializer<'de>>(from: D) -> Result<TimeZone, 
 pub(super) fn name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let text = String::deserialize(from)?;
     if text.is_empty() { Err(D::Error::custom("must not be empty")) } else { Ok(text) }
+}
+
+/// Text that is a template of instructions.
+pub(super) fn template<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = String::deserialize(from)?;
+    Template::new(&text).map_err(D::Error::custom)?;
+    Ok(text)
 }
 
 /// ISO 639-1, or nothing.

@@ -20,6 +20,7 @@ use tandem_actors::ports::Clock;
 use tandem_actors::router::{
     BookEntry, BookError, Known, Router, RouterSetup, Routing, RoutingBook, Standing,
 };
+use uuid::Uuid;
 
 use super::testing::{TestDesk, analyst};
 use super::*;
@@ -28,6 +29,7 @@ use crate::call_log::CallLog;
 use crate::clock::SystemIds;
 use crate::outcomes::Outcomes;
 use crate::store::Store;
+use crate::users::{Erased, Eraser, Erasure, NotErased, UserLog};
 
 /// Saturday, 21 November 2026, 05:00 UTC.
 const NOW: &str = "2026-11-21T05:00:00Z";
@@ -60,11 +62,28 @@ impl RoutingBook for Book {
     }
 }
 
+/// Grants no wish, and tells what it was told to.
+#[derive(Default)]
+pub(super) struct TestEraser {
+    pub(super) answer_opt: Mutex<Option<Result<Erased, NotErased>>>,
+    pub(super) asked: Mutex<Vec<(Uuid, Erasure, String)>>,
+}
+
+impl Eraser for TestEraser {
+    fn erase(&self, user: Uuid, what: Erasure, who: String) -> LocalBoxFuture<'_, Result<Erased, NotErased>> {
+        self.asked.lock().unwrap().push((user, what, who));
+        let answer = self.answer_opt.lock().unwrap().unwrap_or(Ok(Erased::Done));
+        std::future::ready(answer).boxed_local()
+    }
+}
+
 pub(super) struct ControlRoom {
     pub(super) router: Addr<Router>,
     pub(super) store: Store,
     pub(super) desk: Arc<TestDesk>,
     book: Arc<Book>,
+    /// What comes of wishes to be forgotten, and who had which.
+    pub(super) eraser: Arc<TestEraser>,
     clock: Arc<dyn Clock>,
     rule: Data<AdminRule>,
 }
@@ -96,7 +115,8 @@ impl ControlRoom {
         });
         let rule = AdminRule { api_key: None, public_url_is_loopback: true };
         let desk = Arc::<TestDesk>::default();
-        Self { router: router.start(), store, desk, book, clock, rule: Data::new(rule) }
+        let eraser = Arc::<TestEraser>::default();
+        Self { router: router.start(), store, desk, book, eraser, clock, rule: Data::new(rule) }
     }
 
     pub(super) fn fail_to_save(&self, failing: bool) {
@@ -118,6 +138,8 @@ impl ControlRoom {
         let log: Arc<dyn AuditLog> = Arc::new(self.store.clone());
         let calls: Arc<dyn CallLog> = Arc::new(self.store.clone());
         let outcomes: Arc<dyn Outcomes> = Arc::<TestDesk>::clone(&self.desk);
+        let users: Arc<dyn UserLog> = Arc::new(self.store.clone());
+        let eraser: Arc<dyn Eraser> = Arc::<TestEraser>::clone(&self.eraser);
         let app = App::new()
             .app_data(Data::from(desk))
             .app_data(Data::new(Gate::new("http://127.0.0.1:8765", Signatures::Off)))
@@ -127,6 +149,8 @@ impl ControlRoom {
             .app_data(Data::from(calls))
             .app_data(Data::from(outcomes))
             .app_data(Data::new(analyst(Arc::new(self.store.clone()), Arc::clone(&self.clock))))
+            .app_data(Data::from(users))
+            .app_data(Data::from(eraser))
             .app_data(Data::from(Arc::clone(&self.clock)))
             .app_data(Data::new(WhoAnswers("tandem".to_owned())))
             .configure(routes);
@@ -137,7 +161,7 @@ impl ControlRoom {
         let response = call_service(&init_service(app).await, request).await;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = String::from_utf8(read_body(response).await.into()).unwrap();
-        let body = serde_json::from_str(&text).unwrap();
+        let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
         Told { status, headers, text, body }
     }
 

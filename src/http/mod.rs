@@ -21,6 +21,7 @@ mod query;
 mod routing;
 mod server;
 mod status;
+mod users;
 mod voice;
 mod webhook;
 mod workers;
@@ -173,6 +174,18 @@ fn operation(app: &mut ServiceConfig) {
             .get(analytics::read_revenue)
             .post(analytics::enter_revenue)
             .default_service(problem::only("GET, POST")),
+    )
+    .service(
+        web::resource("/api/v1/users/{user}")
+            .get(users::read)
+            .delete(users::forget)
+            .default_service(problem::only("GET, DELETE")),
+    )
+    .service(
+        web::resource("/api/v1/users/{user}/memory")
+            .get(users::memory)
+            .delete(users::forget_memory)
+            .default_service(problem::only("GET, DELETE")),
     )
     .service(web::resource("/api/v1/audit").get(audit::list).default_service(problem::only("GET")));
 }

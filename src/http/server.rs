@@ -37,6 +37,7 @@ use crate::call_log::CallLog;
 use crate::clips::ClipShelf;
 use crate::outcomes::Outcomes;
 use crate::socket::SocketGauge;
+use crate::users::{Eraser, UserLog};
 
 /// Connections that the kernel holds until a worker accepts them. The system's usual 128 overflow when some hundred
 /// calls ring at once, and whoever overflows is late by a whole second (the first retransmission of a SYN).
@@ -101,6 +102,8 @@ pub struct Operation {
     pub calls: Arc<dyn CallLog>,
     pub outcomes: Arc<dyn Outcomes>,
     pub analyst: Arc<Analyst>,
+    pub users: Arc<dyn UserLog>,
+    pub eraser: Arc<dyn Eraser>,
     pub clock: Arc<dyn Clock>,
     pub who: Arc<WhoAnswers>,
 }
@@ -113,6 +116,8 @@ impl Operation {
             .app_data(Data::from(self.calls))
             .app_data(Data::from(self.outcomes))
             .app_data(Data::from(self.analyst))
+            .app_data(Data::from(self.users))
+            .app_data(Data::from(self.eraser))
             .app_data(Data::from(self.clock))
             .app_data(Data::from(self.who));
     }

@@ -33,6 +33,7 @@ use crate::money::Microusd;
 use crate::outcomes::Outcomes;
 use crate::socket::SocketGauge;
 use crate::statistics::{RevenueEntry, Statistics, StatisticsError};
+use crate::users::{Erased, Eraser, Erasure, Memory, NotErased, User, UserLog, UsersUnreadable};
 
 pub(super) const PUBLIC_URL: &str = "https://switch.example.net";
 pub(super) const TOKEN: &str = "9f3c1e7ab2d84056a1c7e0f4b65d2839";
@@ -173,6 +174,16 @@ impl Statistics for TestDesk {
     }
 }
 
+impl UserLog for TestDesk {
+    fn user(&self, _: Uuid) -> LocalBoxFuture<'static, Result<Option<User>, UsersUnreadable>> {
+        async { Ok(None) }.boxed_local()
+    }
+
+    fn memories(&self, _: Uuid) -> LocalBoxFuture<'static, Result<Vec<Memory>, UsersUnreadable>> {
+        async { Ok(vec![]) }.boxed_local()
+    }
+}
+
 /// Half a dollar for ten minutes of realtime, in UTC.
 pub(super) fn analyst(statistics: Arc<dyn Statistics>, clock: Arc<dyn Clock>) -> Analyst {
     let rate = Rate { cost: Microusd::from(500_000), ms: 600_000 };
@@ -183,6 +194,12 @@ pub(super) fn analyst(statistics: Arc<dyn Statistics>, clock: Arc<dyn Clock>) ->
         rates: [(Mode::Realtime, rate)].into(),
         clock,
         ids: Arc::new(SystemIds),
+    }
+}
+
+impl Eraser for TestDesk {
+    fn erase(&self, _: Uuid, _: Erasure, _: String) -> LocalBoxFuture<'_, Result<Erased, NotErased>> {
+        async { Ok(Erased::Pending) }.boxed_local()
     }
 }
 
@@ -203,6 +220,8 @@ fn operation() -> Operation {
         calls: Arc::new(TestDesk::default()),
         outcomes: Arc::new(TestDesk::default()),
         analyst: Arc::new(analyst(Arc::new(TestDesk::default()), Arc::clone(&clock))),
+        users: Arc::new(TestDesk::default()),
+        eraser: Arc::new(TestDesk::default()),
         clock,
         who: Arc::new(WhoAnswers("tandem".to_owned())),
     }

@@ -10,7 +10,8 @@ use tandem_actors::ports::CallId;
 use uuid::Uuid;
 
 use super::entry::{
-    CallEntry, EndingEntry, Entry, EventEntry, OutcomeEntry, RunningEntry, TurnKey, UsageEntry, User,
+    CallEntry, EndingEntry, Entry, EventEntry, ForgetEntry, MemoryEntry, OutcomeEntry, RunningEntry, TurnKey,
+    UsageEntry, User,
 };
 
 #[derive(Debug, Default)]
@@ -28,6 +29,10 @@ pub(crate) struct Batch {
     pub(crate) outcomes: BTreeMap<CallId, OutcomeEntry>,
     /// The last word of each process, in order.
     pub(crate) running: Vec<RunningEntry>,
+    pub(crate) memories: Vec<MemoryEntry>,
+    /// Written last. Whoever makes batches ends one with such an entry ([`Entry::ends_a_batch`]): what comes after it is not
+    /// to be forgotten.
+    pub(crate) forgotten: Vec<ForgetEntry>,
 }
 
 impl Batch {
@@ -45,6 +50,8 @@ impl Batch {
                     batch.running.push(running);
                 }
                 Entry::Outcome(outcome) => drop(batch.outcomes.entry(outcome.call).or_insert(outcome)),
+                Entry::Memory(memory) => batch.memories.push(*memory),
+                Entry::Forget(forget) => batch.forgotten.push(forget),
             }
         }
         batch

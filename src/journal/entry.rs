@@ -14,6 +14,8 @@ use tandem_actors::record::CallState;
 use tandem_actors::usage::event::UsageEvent;
 use uuid::Uuid;
 
+use crate::users::Erasure;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "snake_case")]
 pub(crate) enum Entry {
@@ -29,6 +31,10 @@ pub(crate) enum Entry {
     Ending(Box<EndingEntry>),
     Outcome(OutcomeEntry),
     Running(RunningEntry),
+    /// What is remembered of a caller from now on.
+    Memory(Box<MemoryEntry>),
+    /// Somebody is to be forgotten: what stands before it of him goes with what the tables have.
+    Forget(ForgetEntry),
 }
 
 /// All of a call but its turns, and those of its turns that have changed since its last entry.
@@ -59,6 +65,30 @@ pub(crate) struct CallEntry {
 pub(crate) struct UsageEntry {
     pub(crate) user_opt: Option<Uuid>,
     pub(crate) event: UsageEvent,
+}
+
+/// What an agent is to remember of a caller. It is not written when the call is not his any more, because he was
+/// forgotten meanwhile, nor when what it was made from does not stand any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MemoryEntry {
+    pub(crate) user: Uuid,
+    pub(crate) agent: String,
+    pub(crate) call: CallId,
+    pub(crate) at: Timestamp,
+    pub(crate) text: String,
+    /// When the memory was written that this one was made from, if there was one.
+    pub(crate) before_opt: Option<Timestamp>,
+}
+
+/// Who is to be forgotten, how far, and who wants it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ForgetEntry {
+    /// Of its entry in the audit log.
+    pub(crate) id: Uuid,
+    pub(crate) at: Timestamp,
+    pub(crate) user: Uuid,
+    pub(crate) what: Erasure,
+    pub(crate) who: String,
 }
 
 /// Who called.
@@ -130,6 +160,13 @@ pub(crate) struct OutcomeEntry {
     /// 0 to 1.
     pub(crate) reward: f64,
     pub(crate) note: String,
+}
+
+impl Entry {
+    /// Whether what comes after it must not be written with it.
+    pub(crate) fn ends_a_batch(&self) -> bool {
+        matches!(self, Self::Forget(_))
+    }
 }
 
 impl TurnKey {

@@ -14,10 +14,12 @@
 //! | `batch.rs` | entries made ready to be written |
 //! | `running.rs` | what runs in live calls and is in no entry yet |
 //! | `writer.rs` | from the spool into the tables |
+//! | `receipts.rs` | who waits until an entry stands in them |
 
 mod batch;
 mod difference;
 mod entry;
+mod receipts;
 mod recent;
 mod running;
 mod writer;
@@ -42,19 +44,25 @@ use uuid::Uuid;
 use crate::identity::{Identity, e164};
 use crate::outcomes::Outcomes;
 use crate::spool::Spool;
+use crate::users::{Erased, Eraser, Erasure, NotErased};
 use recent::RecentCalls;
 use running::RunningCalls;
 
 pub(crate) use batch::Batch;
 pub(crate) use entry::{
-    CallEntry, EndingEntry, Entry, EventEntry, OutcomeEntry, RunningCall, RunningEntry, TurnKey, UsageEntry,
-    User,
+    CallEntry, EndingEntry, Entry, EventEntry, ForgetEntry, MemoryEntry, OutcomeEntry, RunningCall,
+    RunningEntry, TurnKey, UsageEntry, User,
 };
+pub(crate) use receipts::Receipts;
 pub(crate) use writer::{Standing, Writer};
 
 /// Who asks for a call is a carrier that waits for its answer, 15 s at most, with somebody on the line. A database that
 /// takes longer is not waited for: the call begins anew.
 const FIND_MAX: Duration = Duration::from_secs(1);
+
+/// An operator who has somebody forgotten waits so long to see it done: the writer gathers for 100 ms, and years of daily
+/// calls are erased in one. After it he is told that it will be.
+const ERASE_MAX: Duration = Duration::from_secs(5);
 
 /// Where what happens in calls is written down. One per process, shared by all threads.
 pub(crate) struct Journal {
@@ -65,8 +73,10 @@ pub(crate) struct Journal {
     process: Uuid,
     archive: Arc<dyn Archive>,
     standing: watch::Receiver<Standing>,
+    receipts: Receipts,
     identity: Identity,
     keeps_numbers: bool,
+    call_max: Duration,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
 }
@@ -79,19 +89,33 @@ pub(crate) struct JournalSetup {
     pub(crate) archive: Arc<dyn Archive>,
     /// How far the spool is written.
     pub(crate) standing: watch::Receiver<Standing>,
+    /// Of its writer.
+    pub(crate) receipts: Receipts,
     pub(crate) identity: Identity,
     /// Whether numbers are written down, or only whom they stand for.
     pub(crate) keeps_numbers: bool,
+    /// No call is longer.
+    pub(crate) call_max: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
 }
 
 impl Journal {
     pub(crate) fn new(setup: JournalSetup) -> Self {
-        let JournalSetup { spool, calls_max, archive, standing, identity, keeps_numbers, clock, ids } = setup;
-        let (recent, running) = (RecentCalls::new(calls_max), RunningCalls::default());
-        let process = ids.call_id().0;
-        Self { spool, recent, running, process, archive, standing, identity, keeps_numbers, clock, ids }
+        Self {
+            spool: setup.spool,
+            recent: RecentCalls::new(setup.calls_max),
+            running: RunningCalls::default(),
+            process: setup.ids.call_id().0,
+            archive: setup.archive,
+            standing: setup.standing,
+            receipts: setup.receipts,
+            identity: setup.identity,
+            keeps_numbers: setup.keeps_numbers,
+            call_max: setup.call_max,
+            clock: setup.clock,
+            ids: setup.ids,
+        }
     }
 
     fn write_down(&self, entry: &Entry) {
@@ -104,6 +128,78 @@ impl Journal {
     fn user(&self, from_opt: Option<&str>) -> Option<User> {
         let number = e164(from_opt?)?;
         Some(User { id: self.identity.user(&number), phone_opt: self.keeps_numbers.then_some(number) })
+    }
+
+    /// Who calls from this number, if it is one.
+    pub(crate) fn user_of(&self, from_opt: Option<&str>) -> Option<Uuid> {
+        Some(self.identity.user(&e164(from_opt?)?))
+    }
+
+    /// Who calls, as long as the call is one of the newest and he is not forgotten.
+    pub(crate) fn caller(&self, call: CallId) -> Option<Uuid> {
+        self.recent.user(call)
+    }
+
+    /// What an agent knows of a caller whose call begins; `since` is how long ago he may have called before.
+    /// A database that is known to be away is not asked.
+    pub(crate) fn acquaintance(
+        &self,
+        user: Uuid,
+        agent: &str,
+        call: CallId,
+        since: Timestamp,
+    ) -> LocalBoxFuture<'static, Result<Acquaintance, ArchiveError>> {
+        if *self.standing.borrow() == Standing::Cut {
+            let away = ArchiveError::passing("the database cannot be reached".to_owned());
+            return std::future::ready(Err(away)).boxed_local();
+        }
+        self.archive.acquaintance(user, agent.to_owned(), call, since)
+    }
+
+    /// Has an agent remember a caller so.
+    pub(crate) fn remember(&self, memory: MemoryEntry) {
+        self.write_down(&Entry::Memory(Box::new(memory)));
+    }
+
+    /// A call of his that is not over: here, or, as far as the tables know, elsewhere. What they call live for longer than
+    /// a call can be was lost with its node.
+    async fn going_on(&self, user: Uuid) -> Option<CallId> {
+        let since = self.clock.now().saturating_sub(self.call_max).unwrap_or(Timestamp::MIN);
+        let elsewhere = tokio::time::timeout(FIND_MAX, self.archive.going_on(user, since)).await;
+        let elsewhere = match elsewhere
+            .map_err(|_| ArchiveError::passing(format!("no answer within {FIND_MAX:?}")))
+        {
+            Ok(Ok(calls)) => calls,
+            Ok(Err(error)) | Err(error) => {
+                tracing::warn!(%user, %error, "calls of a user who is to be forgotten cannot be looked up");
+                Vec::new()
+            }
+        };
+        // The tables may not know yet that one is over. What lives here is asked last: one may have begun meanwhile.
+        let elsewhere = elsewhere.into_iter().find(|call| !self.recent.is_over(*call));
+        elsewhere.or_else(|| self.recent.going_on(user, since))
+    }
+
+    async fn erase_now(&self, user: Uuid, what: Erasure, who: String) -> Result<Erased, NotErased> {
+        if what == Erasure::Person {
+            if let Some(call) = self.going_on(user).await {
+                return Err(NotErased::Live(call));
+            }
+            self.recent.forget(user);
+        }
+        let id = self.ids.event_id();
+        let receipt = self.receipts.ask(id);
+        let entry = Entry::Forget(ForgetEntry { id, at: self.clock.now(), user, what, who });
+        match serde_json::to_vec(&entry) {
+            // When it is written, what stood before it goes with the file.
+            Ok(written) => self.spool.append_apart(written),
+            Err(error) => tracing::error!(%error, "what happened cannot be written down"),
+        }
+        if *self.standing.borrow() == Standing::Cut {
+            return Ok(Erased::Pending);
+        }
+        let given = tokio::time::timeout(ERASE_MAX, receipt.given()).await;
+        Ok(if given.is_ok() { Erased::Done } else { Erased::Pending })
     }
 
     /// From the tables, once they hold what an earlier process has left in the spool.
@@ -124,12 +220,14 @@ impl Journal {
 impl CallStore for Journal {
     fn keep(&self, record: CallRecord) {
         let before = self.recent.ledger(&record.call_sid, record.id);
-        let mut entry = call_entry(&before, &record, self.user(record.from_opt.as_deref()), self.clock.now());
+        let user_opt = self.user(record.from_opt.as_deref());
+        let user_id_opt = user_opt.as_ref().map(|user| user.id);
+        let mut entry = call_entry(&before, &record, user_opt, self.clock.now());
         if !self.keeps_numbers {
             (entry.from_opt, entry.to_opt) = (None, None);
         }
         self.write_down(&Entry::Call(Box::new(entry)));
-        self.recent.keep(record);
+        self.recent.keep(record, user_id_opt);
     }
 
     fn find(&self, call_sid: &str) -> LocalBoxFuture<'static, Option<CallRecord>> {
@@ -163,12 +261,18 @@ impl CallStore for Journal {
 
 impl UsageSpool for Journal {
     fn append(&self, event: UsageEvent) {
-        let user = self.user(self.recent.from(event.call).as_deref());
-        self.write_down(&Entry::Usage(Box::new(UsageEntry { user_opt: user.map(|user| user.id), event })));
+        let user_opt = self.recent.user(event.call);
+        self.write_down(&Entry::Usage(Box::new(UsageEntry { user_opt, event })));
     }
 
     fn running(&self, call: CallId, run_opt: Option<Run>) {
         self.running.note(call, run_opt);
+    }
+}
+
+impl Eraser for Journal {
+    fn erase(&self, user: Uuid, what: Erasure, who: String) -> LocalBoxFuture<'_, Result<Erased, NotErased>> {
+        self.erase_now(user, what, who).boxed_local()
     }
 }
 
@@ -229,6 +333,37 @@ pub(crate) trait Archive: Send + Sync {
 
     /// The newest call that the carrier names so.
     fn find(&self, call_sid: &str) -> LocalBoxFuture<'static, Result<Option<CallRecord>, ArchiveError>>;
+
+    /// What is known of a user before this call: what the agent remembers, and whether he had a call since then.
+    fn acquaintance(
+        &self,
+        user: Uuid,
+        agent: String,
+        call: CallId,
+        since: Timestamp,
+    ) -> LocalBoxFuture<'static, Result<Acquaintance, ArchiveError>>;
+
+    /// Calls of a user that began since then and are not over.
+    fn going_on(
+        &self,
+        user: Uuid,
+        since: Timestamp,
+    ) -> LocalBoxFuture<'static, Result<Vec<CallId>, ArchiveError>>;
+}
+
+/// What is known of a caller when his call begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Acquaintance {
+    pub(crate) memory_opt: Option<Remembered>,
+    /// He had another call lately.
+    pub(crate) callback: bool,
+}
+
+/// What an agent remembers, and since when it is so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Remembered {
+    pub(crate) text: String,
+    pub(crate) at: Timestamp,
 }
 
 /// Why, in words, and whether it may do at another time.

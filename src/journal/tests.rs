@@ -21,6 +21,9 @@ struct Tables {
     refused: Vec<String>,
     /// Whether they never answer.
     mute: bool,
+    /// What they take for live.
+    going_on: Vec<CallId>,
+    forgotten: Mutex<Vec<(usize, Erasure)>>,
     written: Mutex<Vec<(u64, Vec<CallEntry>)>>,
 }
 
@@ -48,7 +51,11 @@ impl Archive for Tables {
             if batch.calls.values().any(|call| self.refused.contains(&call.call_sid)) {
                 return Err(ArchiveError { why: "it makes no sense".to_owned(), passes: false });
             }
-            self.written.lock().unwrap().push((number, batch.calls.into_values().collect()));
+            let mut written = self.written.lock().unwrap();
+            written.push((number, batch.calls.into_values().collect()));
+            let calls = written.iter().map(|(_, calls)| calls.len()).sum();
+            let forgotten = batch.forgotten.iter().map(|forget| (calls, forget.what));
+            self.forgotten.lock().unwrap().extend(forgotten);
             Ok(())
         });
         std::future::ready(done).boxed_local()
@@ -60,6 +67,24 @@ impl Archive for Tables {
         }
         let is_written = self.sids().iter().any(|sid| sid == call_sid);
         std::future::ready(self.fate().map(|()| is_written.then(|| call(call_sid)))).boxed_local()
+    }
+
+    fn acquaintance(
+        &self,
+        _: Uuid,
+        _: String,
+        _: CallId,
+        _: Timestamp,
+    ) -> LocalBoxFuture<'static, Result<Acquaintance, ArchiveError>> {
+        std::future::ready(self.fate().map(|()| Acquaintance { callback: true, ..Acquaintance::default() }))
+            .boxed_local()
+    }
+
+    fn going_on(&self, _: Uuid, _: Timestamp) -> LocalBoxFuture<'static, Result<Vec<CallId>, ArchiveError>> {
+        if self.mute {
+            return std::future::pending().boxed_local();
+        }
+        std::future::ready(self.fate().map(|()| self.going_on.clone())).boxed_local()
     }
 }
 
@@ -102,6 +127,7 @@ impl Life {
         let (spool, reader) = open(folder);
         let archive: Arc<dyn Archive> = Arc::<Tables>::clone(tables);
         let (writer, standing) = Writer::new(reader, Arc::clone(&archive));
+        let receipts = writer.receipts();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let writing = std::thread::spawn(move || runtime.block_on(writer.run()));
         let journal = Journal::new(JournalSetup {
@@ -109,8 +135,10 @@ impl Life {
             calls_max: 10,
             archive,
             standing,
+            receipts,
             identity: Identity::new("secret".to_owned().into()),
             keeps_numbers,
+            call_max: Duration::from_hours(1),
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemIds),
         });
@@ -224,4 +252,99 @@ fn a_number_that_is_not_to_be_kept_stands_nowhere() {
         let spooled: Vec<u8> = files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
         assert_eq!(String::from_utf8_lossy(&spooled).contains("5550188"), keeps);
     }
+}
+
+// --- who is to be forgotten ------------------------------------------------------------------------------
+
+const WHO: &str = "operator at 127.0.0.1";
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+fn over(call_sid: &str) -> CallRecord {
+    let state = CallState::Ended { reason: "caller_hung_up".to_owned(), for_good: true };
+    CallRecord { state, started_at: SystemClock.now(), ..call(call_sid) }
+}
+
+#[test]
+fn who_is_forgotten_is_so_behind_what_was_said_before_and_before_what_is_said_after_and_no_file_has_him() {
+    let (folder, tables) = (TempDir::new().unwrap(), Arc::new(Tables::default()));
+    let life = Life::begin(&folder, &tables);
+    let user = life.journal.user_of(Some("+12065550188")).unwrap();
+    let calls: Vec<_> = (0..3).map(|n| over(&format!("CA{n}"))).collect();
+    let [first, second, third] = &calls[..] else { unreachable!() };
+    life.journal.keep(first.clone());
+    life.journal.keep(second.clone());
+    assert_eq!(life.journal.caller(first.id), Some(user));
+    let erased = block_on(life.journal.erase(user, Erasure::Person, WHO.to_owned()));
+    assert_eq!((erased, life.journal.caller(first.id)), (Ok(Erased::Done), None));
+    assert_eq!(*tables.forgotten.lock().unwrap(), [(2, Erasure::Person)]);
+    let spooled: Vec<u8> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .flat_map(|file| std::fs::read(file.unwrap().path()).unwrap())
+        .collect();
+    let spooled = String::from_utf8_lossy(&spooled);
+    assert!(!spooled.contains("5550188") && spooled.contains(&user.to_string()), "{spooled}");
+    life.journal.keep(third.clone());
+    life.end();
+    assert_eq!(tables.sids(), ["CA0", "CA1", "CA2"]);
+}
+
+#[test]
+fn who_is_on_the_line_is_not_forgotten_and_who_only_seemed_to_be_is() {
+    let folder = TempDir::new().unwrap();
+    let elsewhere = call("CA9").id;
+    let tables = Arc::new(Tables { going_on: vec![over("CA1").id, elsewhere], ..Tables::default() });
+    let life = Life::begin(&folder, &tables);
+    let user = life.journal.user_of(Some("+12065550188")).unwrap();
+    let erase = |what| block_on(life.journal.erase(user, what, WHO.to_owned()));
+    life.journal.keep(over("CA1"));
+    assert_eq!(erase(Erasure::Person), Err(NotErased::Live(elsewhere)), "another node has it");
+    life.journal.keep(over("CA9"));
+    let here = CallRecord { state: CallState::Live, ..over("CA2") };
+    life.journal.keep(here.clone());
+    assert_eq!(erase(Erasure::Person), Err(NotErased::Live(here.id)));
+    assert_eq!(erase(Erasure::Memory), Ok(Erased::Done), "his memory is not in use");
+    life.journal.over("CA2");
+    assert_eq!(erase(Erasure::Person), Ok(Erased::Done), "the tables are late");
+    life.end();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_to_be_forgotten_by_a_database_that_does_not_answer_is_so_later() {
+    let (folder, tables) = (TempDir::new().unwrap(), Arc::new(Tables { mute: true, ..Tables::default() }));
+    let (spool, reader) = open(&folder);
+    drop(reader); // nothing is written
+    let (_, standing) = watch::channel(Standing::CaughtUp);
+    let journal = Journal::new(JournalSetup {
+        spool,
+        calls_max: 1,
+        archive: tables,
+        standing,
+        receipts: Receipts::default(),
+        identity: Identity::new("secret".to_owned().into()),
+        keeps_numbers: true,
+        call_max: Duration::from_hours(1),
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(SystemIds),
+    });
+    let since = tokio::time::Instant::now();
+    let erased = journal.erase(Uuid::from_u128(1), Erasure::Person, WHO.to_owned()).await;
+    assert_eq!((erased, since.elapsed()), (Ok(Erased::Pending), FIND_MAX + ERASE_MAX));
+}
+
+#[tokio::test]
+async fn a_database_that_is_known_to_be_away_is_not_asked_for_a_caller() {
+    let (folder, tables) = (TempDir::new().unwrap(), Arc::new(Tables::default()));
+    let mut life = Life::begin(&folder, &tables);
+    let (user, call) = (Uuid::from_u128(1), call("CA1").id);
+    let ask = async |life: &Life| life.journal.acquaintance(user, "desk", call, Timestamp::MIN).await;
+    assert!(ask(&life).await.unwrap().callback);
+    let (cut, standing) = watch::channel(Standing::Cut);
+    life.journal.standing = standing;
+    assert!(ask(&life).await.unwrap_err().passes);
+    let erased = life.journal.erase(user, Erasure::Memory, WHO.to_owned()).await;
+    assert_eq!((erased, *cut.borrow()), (Ok(Erased::Pending), Standing::Cut));
+    life.end();
 }

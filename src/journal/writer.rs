@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use futures_util::future::{LocalBoxFuture, poll_immediate};
 use tokio::sync::watch;
+use uuid::Uuid;
 
-use super::{Archive, ArchiveError, Batch, Entry};
+use super::{Archive, ArchiveError, Batch, Entry, Receipts};
 use crate::spool::{SpoolReader, SpoolRecord};
 
 /// Entries of a transaction. 500 calls write some 2,500 a second: five transactions, a few milliseconds each.
@@ -40,6 +41,7 @@ pub(crate) struct Writer {
     reader: SpoolReader,
     archive: Arc<dyn Archive>,
     standing: watch::Sender<Standing>,
+    receipts: Receipts,
     /// Entries that the tables do not take.
     refused: u64,
 }
@@ -47,7 +49,11 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(reader: SpoolReader, archive: Arc<dyn Archive>) -> (Self, watch::Receiver<Standing>) {
         let (standing, seen) = watch::channel(Standing::Behind);
-        (Self { reader, archive, standing, refused: 0 }, seen)
+        (Self { reader, archive, standing, receipts: Receipts::default(), refused: 0 }, seen)
+    }
+
+    pub(crate) fn receipts(&self) -> Receipts {
+        self.receipts.clone()
     }
 
     /// Until the spool is closed, and all of it is written.
@@ -60,8 +66,11 @@ impl Writer {
         }));
         while let Some(records) = self.next_batch().await {
             let Some(last) = records.last().map(|record| record.number) else { continue };
-            self.write(&records).await;
+            let forgotten = self.write(&records).await;
             self.reader.acknowledge(last);
+            for entry in forgotten {
+                self.receipts.give(entry); // only now have their files gone
+            }
             if records.len() < ENTRIES_MAX {
                 tokio::time::sleep(GATHER).await;
             }
@@ -78,16 +87,21 @@ impl Writer {
         next.await
     }
 
-    /// Writes these, and leaves out what cannot be written: found by halves.
-    async fn write(&mut self, records: &[SpoolRecord]) {
+    /// Writes these, and leaves out what cannot be written: found by halves. Tells which wishes to be forgotten were
+    /// granted.
+    async fn write(&mut self, records: &[SpoolRecord]) -> Vec<Uuid> {
         let entries: Vec<(u64, Entry)> = records.iter().filter_map(|record| self.read(record)).collect();
-        let mut runs = vec![&entries[..]];
+        let mut forgotten = Vec::new();
+        let mut runs: Vec<_> = entries.split_inclusive(|(_, entry)| entry.ends_a_batch()).rev().collect();
         while let Some(run) = runs.pop() {
             let Some((last, _)) = run.last() else { continue };
             let (archive, spool) = (Arc::clone(&self.archive), self.reader.spool_id());
             let batch = || Batch::of(run.iter().map(|(_, entry)| entry.clone()));
             match self.until_it_works(|| archive.write(spool, *last, batch())).await {
-                Ok(()) => {}
+                Ok(()) => forgotten.extend(run.iter().filter_map(|(_, entry)| match entry {
+                    Entry::Forget(forget) => Some(forget.id),
+                    _ => None,
+                })),
                 Err(error) if run.len() == 1 => {
                     self.refused += 1;
                     tracing::error!(number = last, refused = self.refused, %error, "entry cannot be written");
@@ -98,6 +112,7 @@ impl Writer {
                 }
             }
         }
+        forgotten
     }
 
     fn read(&mut self, record: &SpoolRecord) -> Option<(u64, Entry)> {

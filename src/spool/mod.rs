@@ -53,7 +53,7 @@ use self::alarm::Alarm;
 use self::directory::Directory;
 use self::disk::{Disk, SystemDisk};
 use self::layout::{HEAD_BYTES, PAYLOAD_BYTES_MAX, RECORD_BYTES_MIN};
-use self::queue::Queue;
+use self::queue::{Queue, Queued};
 use self::segments::{SEGMENT_BYTES_MAX, Segments};
 use self::writer::Writer;
 
@@ -155,6 +155,10 @@ impl Shared {
     }
 
     fn append(&self, record: Bytes) {
+        self.offer(Queued { payload: record, apart: false });
+    }
+
+    fn offer(&self, record: Queued) {
         if let Err(refusal) = self.queue.offer(record) {
             self.lost.fetch_add(1, Ordering::Relaxed);
             self.alarm.raise(&self.dir, refusal.to_string());
@@ -204,6 +208,11 @@ impl Spool {
     /// Hands a record over, and never waits for the disk. What cannot be taken is counted as lost, and raises the alarm.
     pub fn append(&self, record: impl Into<Bytes>) {
         self.handle.shared.append(record.into());
+    }
+
+    /// The same for a record with which a segment begins: when it is acknowledged, no file holds any that came before.
+    pub fn append_apart(&self, record: impl Into<Bytes>) {
+        self.handle.shared.offer(Queued { payload: record.into(), apart: true });
     }
 
     pub fn state(&self) -> SpoolState {

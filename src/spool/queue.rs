@@ -19,9 +19,17 @@ pub(super) struct Queue {
     stir: Condvar,
 }
 
+/// A record as it was handed over.
+#[derive(Clone, Debug)]
+pub(super) struct Queued {
+    pub(super) payload: Bytes,
+    /// It shares its segment with none that came before it.
+    pub(super) apart: bool,
+}
+
 #[derive(Default)]
 struct Waiting {
-    records: VecDeque<Bytes>,
+    records: VecDeque<Queued>,
     /// Of these, and of those that the writer has taken and not written yet: what it cannot write fills the queue.
     count: usize,
     bytes: usize,
@@ -46,12 +54,12 @@ impl Queue {
         Self { records_max, bytes_max, record_bytes_max, waiting: Mutex::default(), stir: Condvar::new() }
     }
 
-    pub(super) fn offer(&self, record: Bytes) -> Result<(), Refusal> {
+    pub(super) fn offer(&self, record: Queued) -> Result<(), Refusal> {
         let mut waiting = self.waiting();
-        let taken = self.admit(&waiting, record.len());
+        let taken = self.admit(&waiting, record.payload.len());
         if taken.is_ok() {
             waiting.count += 1;
-            waiting.bytes += record.len();
+            waiting.bytes += record.payload.len();
             waiting.records.push_back(record);
         }
         // Wakes the writer once: a system call for the first record of a group, none for those that follow.
@@ -75,7 +83,7 @@ impl Queue {
 
     /// All that waits, in order, into `held`, which is empty. It counts until it is written. The two change places, so
     /// neither grows twice.
-    pub(super) fn take(&self, held: &mut VecDeque<Bytes>) {
+    pub(super) fn take(&self, held: &mut VecDeque<Queued>) {
         let mut waiting = self.waiting();
         waiting.stirred = false;
         mem::swap(&mut waiting.records, held);

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | written | [`GATHER`] after the first record of a group: a process that is killed then loses nothing of it |
 //! | durable | [`SYNC_EVERY`] after the last time: a machine that dies loses no more than that |
-//! | a new segment | at its greatest size, at the first record after opening, and after a failed write |
+//! | a new segment | at its greatest size, at the first record after opening, at one apart, and after a failed write |
 //!
 //! When the disk fails or the spool is full, records wait in the queue, which fills, and the same is tried again after
 //! [`RETRY_EVERY`]. A failed write is taken back, and its segment is not trusted again: the records go to another one
@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::Shared;
@@ -28,6 +27,7 @@ use super::directory::segment_path;
 use super::disk::{Disk, SegmentFile};
 use super::error::SpoolError;
 use super::layout::{self, HEAD_BYTES, Head, RECORD_BYTES_MIN};
+use super::queue::Queued;
 
 /// Records that come within it are written by one system call. With 300 bytes each and 2,500 a second, 25 of them.
 pub(super) const GATHER: Duration = Duration::from_millis(10);
@@ -46,7 +46,7 @@ pub(super) struct Writer {
     disk: Box<dyn Disk>,
     open_opt: Option<Open>,
     /// Taken from the queue, and not written yet.
-    held: VecDeque<Bytes>,
+    held: VecDeque<Queued>,
     buffer: Vec<u8>,
     /// Something was written since the last sync.
     is_dirty: bool,
@@ -175,7 +175,8 @@ impl Writer {
         };
         let room = |open: &Open| self.shared.limits.segment_bytes_max.saturating_sub(open.bytes);
         let needed = self.held.front().map_or(0, record_bytes);
-        let fits = |open: &&Open| open.next == first && needed <= room(open);
+        let is_apart = self.held.front().is_some_and(|record| record.apart);
+        let fits = |open: &&Open| open.next == first && needed <= room(open) && !is_apart;
         let room_opt = self.open_opt.as_ref().filter(fits).map(room);
         let room = room_opt.unwrap_or(self.shared.limits.segment_bytes_max - HEAD_BYTES as u64);
         let count = self.encode(first, room);
@@ -195,7 +196,7 @@ impl Writer {
         }
         (open.bytes, open.next) = (open.bytes + bytes, first + count as u64);
         self.is_dirty = true;
-        let payload_bytes = self.held.drain(..count).map(|record| record.len()).sum();
+        let payload_bytes = self.held.drain(..count).map(|record| record.payload.len()).sum();
         self.shared.queue.written(count, payload_bytes);
         self.shared.news.notify_one();
         Ok(())
@@ -207,10 +208,10 @@ impl Writer {
         let mut count = 0;
         for (record, number) in self.held.iter().zip(first..) {
             let bytes = self.buffer.len() as u64 + record_bytes(record);
-            if count > 0 && (bytes > room || bytes > WRITE_BYTES as u64) {
+            if count > 0 && (record.apart || bytes > room || bytes > WRITE_BYTES as u64) {
                 break;
             }
-            layout::write_record(self.shared.spool, number, record, &mut self.buffer);
+            layout::write_record(self.shared.spool, number, &record.payload, &mut self.buffer);
             count += 1;
         }
         count
@@ -265,8 +266,8 @@ impl Writer {
     }
 }
 
-fn record_bytes(record: &Bytes) -> u64 {
-    (RECORD_BYTES_MIN + record.len()) as u64
+fn record_bytes(record: &Queued) -> u64 {
+    (RECORD_BYTES_MIN + record.payload.len()) as u64
 }
 
 #[cfg(test)]

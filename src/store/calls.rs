@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -19,9 +20,10 @@ use super::columns::{Id, Stamp};
 use super::database::{Connection, execute, row, rows};
 use super::error::StoreError;
 use super::rows::{Again, Kind, Row, Table, id, integer, stamp, text};
-use super::{Store, rollup, running};
+use super::{Store, erasure, rollup, running, users};
 use crate::journal::{
-    Archive, ArchiveError, Batch, CallEntry, EndingEntry, EventEntry, OutcomeEntry, TurnKey, UsageEntry,
+    Acquaintance, Archive, ArchiveError, Batch, CallEntry, EndingEntry, EventEntry, OutcomeEntry, TurnKey,
+    UsageEntry,
 };
 
 const USERS: Table = Table {
@@ -187,6 +189,27 @@ impl Archive for Store {
         let (store, call_sid) = (self.clone(), call_sid.to_owned());
         async move { store.find_call(call_sid).await.map_err(|error| told(&error)) }.boxed_local()
     }
+
+    fn acquaintance(
+        &self,
+        user: Uuid,
+        agent: String,
+        call: CallId,
+        since: Timestamp,
+    ) -> LocalBoxFuture<'static, Result<Acquaintance, ArchiveError>> {
+        let store = self.clone();
+        let read = async move { store.acquaintance_before(user, agent, call, since).await };
+        read.map(|done| done.map_err(|error| told(&error))).boxed_local()
+    }
+
+    fn going_on(
+        &self,
+        user: Uuid,
+        since: Timestamp,
+    ) -> LocalBoxFuture<'static, Result<Vec<CallId>, ArchiveError>> {
+        let store = self.clone();
+        async move { store.calls_going_on(user, since).await.map_err(|error| told(&error)) }.boxed_local()
+    }
 }
 
 /// The database refuses what is wrong with the entries themselves; anything else passes.
@@ -241,7 +264,14 @@ async fn put(connection: &mut Connection<'_>, batch: &Batch) -> sqlx::Result<()>
     MODE_CHANGES.put(connection, changes.map(mode_change_row).collect()).await?;
     USAGE_EVENTS.put(connection, batch.usage.values().map(usage_row).collect()).await?;
     CALL_ENDINGS.put(connection, batch.endings.values().map(ending_row).collect()).await?;
-    CALL_OUTCOMES.put(connection, batch.outcomes.values().map(outcome_row).collect()).await
+    CALL_OUTCOMES.put(connection, batch.outcomes.values().map(outcome_row).collect()).await?;
+    for memory in &batch.memories {
+        users::remember(connection, memory.clone()).await?;
+    }
+    for forget in &batch.forgotten {
+        erasure::erase(connection, forget.clone()).await?;
+    }
+    Ok(())
 }
 
 fn call_row(call: &CallEntry) -> Row {

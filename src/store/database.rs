@@ -186,7 +186,8 @@ impl Sqlite {
 /// `NORMAL` with a write-ahead log: a crash of the process loses nothing; one of the machine may lose the last
 /// changes, and never tears one.
 pub(super) fn sqlite_options(place: &Place, ids: &dyn Ids) -> SqliteConnectOptions {
-    let options = SqliteConnectOptions::new().busy_timeout(BUSY_WAIT_MAX);
+    // What is deleted is overwritten: somebody who was forgotten must not be found in the file's free pages.
+    let options = SqliteConnectOptions::new().busy_timeout(BUSY_WAIT_MAX).pragma("secure_delete", "ON");
     match place {
         Place::File(path) => options
             .filename(path)

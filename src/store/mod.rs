@@ -17,6 +17,8 @@
 //! | `usage_log.rs` | usage, as operators read it |
 //! | `rollup.rs` | days, summed up again whenever something was written of them |
 //! | `running.rs` | time that a killed process could not tell |
+//! | `users.rs` | users, and what is remembered of them |
+//! | `erasure.rs` | how somebody leaves every table |
 //! | `rows.rs` | many rows at once |
 //! | `statistics.rs` | sums of days as operators read them, and revenue |
 //! | `retention.rs` | what has become old |
@@ -35,6 +37,7 @@ mod call_log;
 mod calls;
 mod columns;
 mod database;
+mod erasure;
 mod error;
 mod migrations;
 mod place;
@@ -45,6 +48,7 @@ mod running;
 mod settings;
 mod statistics;
 mod usage_log;
+mod users;
 
 use std::rc::Rc;
 use std::sync::Arc;

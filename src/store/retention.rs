@@ -73,6 +73,6 @@ impl Store {
 }
 
 /// No `UUIDv7` that was made then or later is below it: the first 48 bits are the time in milliseconds (RFC 9562).
-fn first_id_of(at: Timestamp) -> Uuid {
+pub(super) fn first_id_of(at: Timestamp) -> Uuid {
     Uuid::from_u128(u128::try_from(at.as_millisecond()).unwrap_or_default() << 80)
 }

@@ -175,7 +175,7 @@ pub(super) async fn mark_hour(connection: &mut Connection<'_>, at: Timestamp) ->
 }
 
 /// The first moment of the hour, in UTC.
-fn hour(at: Timestamp) -> Timestamp {
+pub(super) fn hour(at: Timestamp) -> Timestamp {
     let seconds = at.as_second();
     Timestamp::from_second(seconds - seconds.rem_euclid(HOUR.as_secs())).unwrap_or(at)
 }

@@ -115,6 +115,13 @@ async fn say(store: &Store, sql: &str) -> Result<(), String> {
     said.await.map_err(|error| error.to_string())
 }
 
+impl Store {
+    /// Of now on nothing can be read of this table, or written into it; for tests of those who need it.
+    pub(crate) async fn lose_table(&self, table: &str) {
+        say(self, &format!("DROP TABLE {table}")).await.unwrap();
+    }
+}
+
 on_both! {
     async fn settings_and_their_history_outlive_a_restart(ground) {
         let store = ground.open().await;
@@ -359,3 +366,4 @@ mod postgresql;
 mod rollup;
 mod running;
 mod sqlite;
+mod users;

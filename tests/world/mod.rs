@@ -53,6 +53,8 @@ impl World {
             ("TWILIO_AUTH_TOKEN", AUTH_TOKEN.to_owned()),
             ("DATABASE_URL", "sqlite::memory:".to_owned()),
             ("REALTIME_API_PROBABILITY", "1.0".to_owned()),
+            // What is asked of models is counted, and a memory is made at an hour of its own.
+            ("TANDEM__MEMORY__ENABLED", "false".to_owned()),
         ];
         let settings = settings.iter().map(|&(name, value)| (name, value.to_owned()));
         let environment =

@@ -21,6 +21,9 @@ pub(crate) const SMALL: SpoolLimits = SpoolLimits {
     disk_bytes_max: 100_000,
 };
 
+/// It takes microseconds, unless the machine is busy.
+const CHILD_EXECS_WITHIN: Duration = Duration::from_secs(5);
+
 pub(crate) struct Hand {
     pub(crate) shared: Arc<Shared>,
     pub(crate) writer: Writer,
@@ -35,7 +38,7 @@ impl Hand {
     }
 
     pub(crate) fn open_with(dir: &Path, limits: SpoolLimits) -> Self {
-        let shared = Arc::new(Shared::open(dir, limits, SPOOL).unwrap());
+        let shared = Arc::new(opened(dir, limits));
         let disk = FaultyDisk::default();
         let writer = Writer::new(Arc::clone(&shared), Box::new(disk.clone()));
         let reader = SpoolReader::new(Arc::clone(&shared));
@@ -87,6 +90,18 @@ impl Hand {
         self.shared.queue.close();
         self.writer.close()
     }
+}
+
+/// Other tests of this process start servers. Between fork and exec such a child holds a copy of whatever is open, and
+/// with it the lock of a spool that has just been dropped.
+fn opened(dir: &Path, limits: SpoolLimits) -> Shared {
+    for _ in 0..CHILD_EXECS_WITHIN.as_millis() {
+        match Shared::open(dir, limits, SPOOL) {
+            Err(SpoolError::Locked { .. }) => std::thread::sleep(Duration::from_millis(1)),
+            opened => return opened.unwrap(),
+        }
+    }
+    Shared::open(dir, limits, SPOOL).unwrap()
 }
 
 pub(crate) fn texts(records: &[SpoolRecord]) -> Vec<String> {

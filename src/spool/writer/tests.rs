@@ -66,6 +66,26 @@ fn segments_have_their_size_and_go_when_they_are_acknowledged() {
 }
 
 #[test]
+fn when_a_record_apart_is_acknowledged_no_file_holds_any_that_came_before() {
+    let dir = tempdir().unwrap();
+    let mut spool = Hand::open(dir.path());
+    let holds = |text: &str| {
+        let files = fs::read_dir(dir.path()).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap());
+        files.filter(|file| String::from_utf8_lossy(file).contains(text)).count()
+    };
+    spool.write(["before"]);
+    spool.append("just before");
+    spool.shared.offer(Queued { payload: "apart".into(), apart: true });
+    spool.append("after");
+    spool.turn();
+    assert_eq!((segments_in(dir.path()), holds("before")), (2, 1));
+    assert_eq!(texts(&spool.consume()), ["before", "just before", "apart", "after"]);
+    assert_eq!((segments_in(dir.path()), holds("before"), holds("apart")), (1, 0, 1));
+    spool.write(["later"]);
+    assert_eq!((segments_in(dir.path()), spool.texts()), (1, vec!["later".to_owned()]));
+}
+
+#[test]
 fn a_record_may_fill_a_segment_and_none_is_larger() {
     let dir = tempdir().unwrap();
     let mut spool = Hand::open(dir.path());

@@ -17,11 +17,11 @@ use crate::journal::{Archive, Batch, Entry, EventEntry, User, call_entry};
 
 const SPOOL: Uuid = Uuid::from_u128(7);
 
-fn time(second: i64) -> jiff::Timestamp {
+pub(super) fn time(second: i64) -> jiff::Timestamp {
     jiff::Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
 
-fn call(n: u128) -> CallRecord {
+pub(super) fn call(n: u128) -> CallRecord {
     let mut spent = Spent::default();
     spent.note(Some(1_200));
     spent.note(None);
@@ -48,7 +48,7 @@ fn entry(before: &Ledger, now: &CallRecord) -> Entry {
     Entry::Call(Box::new(call_entry(before, now, Some(user), time(1))))
 }
 
-async fn write(store: &Store, number: u64, entries: Vec<Entry>) {
+pub(super) async fn write(store: &Store, number: u64, entries: Vec<Entry>) {
     store.write_journal(number, entries).await.unwrap();
 }
 
@@ -62,7 +62,7 @@ impl Store {
     }
 }
 
-async fn count(store: &Store, table: &'static str) -> i64 {
+pub(super) async fn count(store: &Store, table: &'static str) -> i64 {
     let select = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
     let found = store.read(async move |connection| row!(connection, select)).await;
     let (count,): (i64,) = found.unwrap().unwrap();

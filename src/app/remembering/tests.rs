@@ -1,0 +1,225 @@
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::path::Path;
+
+use futures_util::stream::LocalBoxStream;
+use tandem_actors::call::cost::Spent;
+use tandem_actors::ledger::{Ledger, Speaker};
+use tandem_actors::ports::{CallStore, ChatStop, ChatUsage, Clock, Ids};
+use tandem_actors::record::{CallRecord, CallState};
+
+use super::*;
+use crate::app::hexadecimal;
+use crate::app::logbook::Logbook;
+use crate::clock::{SystemClock, SystemIds};
+use crate::config::{Config, Sources};
+use crate::prices::PriceList;
+use crate::store::Store;
+use crate::usage_log::{UsageLine, UsageLog};
+use crate::users::{Memory, UserLog};
+
+const ANN: &str = "+12065550188";
+
+type Pieces = Vec<Result<ChatPiece, ModelError>>;
+
+/// Answers as it was told to, one request after the other, and then never.
+#[derive(Default)]
+struct Model {
+    answers: Mutex<VecDeque<Pieces>>,
+    asked: Mutex<Vec<ChatRequest>>,
+}
+
+impl ChatModel for Model {
+    fn model(&self) -> ModelId {
+        ModelId { provider: "scripted".to_owned(), name: "gpt-6-luna".to_owned() }
+    }
+
+    fn answer(&self, request: ChatRequest) -> LocalBoxStream<'static, Result<ChatPiece, ModelError>> {
+        self.asked.lock().unwrap().push(request);
+        match self.answers.lock().unwrap().pop_front() {
+            Some(pieces) => stream::iter(pieces).boxed_local(),
+            None => stream::pending().boxed_local(),
+        }
+    }
+}
+
+/// The journal and the tables behind it.
+struct House {
+    store: Store,
+    logbook: Logbook,
+    model: Arc<Model>,
+}
+
+impl House {
+    async fn open(answers: impl IntoIterator<Item = Pieces>) -> Self {
+        let environment = BTreeMap::from([("DATABASE_URL".to_owned(), "sqlite::memory:".to_owned())]);
+        let sources = Sources { house_file: Path::new(""), chosen_file_opt: None, environment: &environment };
+        let config = Config::load(&sources).unwrap();
+        let (clock, ids): (Arc<dyn Clock>, Arc<dyn Ids>) = (Arc::new(SystemClock), Arc::new(SystemIds));
+        let store = Store::open("sqlite::memory:", Arc::clone(&clock), Arc::clone(&ids)).await.unwrap();
+        store.keep_identity_secret(&hexadecimal(b"secret")).await.unwrap();
+        let logbook = Logbook::open(&config, &store, &clock, &ids).await.unwrap();
+        let model = Model { answers: Mutex::new(answers.into_iter().collect()), ..Model::default() };
+        Self { store, logbook, model: Arc::new(model) }
+    }
+
+    fn desk(&self, has_model: bool) -> Desk {
+        let prices = PriceList::load(Path::new(crate::prices::PRICES_FILE)).unwrap();
+        let model_opt = has_model.then(|| Arc::<Model>::clone(&self.model) as Arc<dyn ChatModel>);
+        let scribe = Scribe {
+            journal: self.logbook.journal(),
+            model_opt,
+            agent: "tandem".to_owned(),
+            characters_max: 200,
+            recording: Recording {
+                prices: Arc::new(prices),
+                spool: self.logbook.journal(),
+                clock: Arc::new(SystemClock),
+                ids: Arc::new(SystemIds),
+            },
+        };
+        Desk {
+            scribe,
+            model_max: Duration::from_millis(50),
+            closing: Arc::default(),
+            failures: AtomicU64::new(0),
+        }
+    }
+
+    /// A call of Ann's that is over.
+    fn call(&self, said: &str) -> Job {
+        let mut ledger = Ledger::default();
+        ledger.said(Speaker::Caller, "a", said, 100);
+        let call = SystemIds.call_id();
+        let state = CallState::Ended { reason: "caller_hung_up".to_owned(), for_good: true };
+        self.logbook.journal().keep(CallRecord {
+            id: call,
+            call_sid: format!("CA{call}"),
+            agent: "tandem".to_owned(),
+            from_opt: Some(ANN.to_owned()),
+            to_opt: None,
+            started_at: SystemClock.now(),
+            routed: Mode::Realtime,
+            rule_opt: None,
+            mode: Mode::Realtime,
+            failed: vec![],
+            ledger: ledger.clone(),
+            spent: Spent::default(),
+            turns_opt: None,
+            state,
+        });
+        let user = self.logbook.journal().caller(call).unwrap();
+        Job { call, user, mode: Mode::Realtime, heard: memory::heard(&ledger) }
+    }
+
+    /// All that was told stands in the tables.
+    async fn end(self) -> (Vec<Memory>, Vec<UsageLine>) {
+        let ann = self.logbook.journal().user_of(Some(ANN)).unwrap();
+        self.logbook.close().await;
+        let used = self.store.usage(None, None, 100, None).await.unwrap().entries;
+        (self.store.memories(ann).await.unwrap(), used)
+    }
+}
+
+fn says(text: &str) -> Pieces {
+    let usage = Some(ChatUsage { input_tokens: 1_000, cached_input_tokens: 0, output_tokens: 100 });
+    vec![
+        Ok(ChatPiece::Text(text[..3].to_owned())),
+        Ok(ChatPiece::Text(text[3..].to_owned())),
+        Ok(ChatPiece::Done { stop: ChatStop::Complete, usage }),
+    ]
+}
+
+fn texts(memories: &[Memory]) -> Vec<(&str, u64)> {
+    memories.iter().map(|memory| (memory.text.as_str(), memory.calls)).collect()
+}
+
+#[tokio::test]
+async fn a_model_is_told_what_was_known_and_heard_and_is_paid_for_what_it_makes_of_it() {
+    let house = House::open([says("Is Ann.")]).await;
+    let desk = house.desk(true);
+    desk.remember(house.call("I am Ann Bell.")).await;
+    assert!(house.model.asked.lock().unwrap()[0].turns[0].text.ends_with("Caller: I am Ann Bell."));
+    let (memories, used) = house.end().await;
+    assert_eq!(texts(&memories), [("Is Ann.", 1)]);
+    let [tokens] = &used[..] else { panic!("{used:?}") };
+    assert_eq!(
+        (tokens.event_type.as_str(), tokens.quantity, tokens.call),
+        ("tokens", 1_100, memories[0].call)
+    );
+    assert!(tokens.cost_usd.is_some() && tokens.user.is_some(), "{tokens:?}");
+}
+
+#[tokio::test]
+async fn a_model_that_fails_or_is_late_is_paid_for_what_is_known_and_the_caller_is_remembered_in_his_words() {
+    let refused = vec![Err(ModelError::Unauthorized(401))];
+    let broken = vec![Ok(ChatPiece::Text("Is".to_owned())), Err(ModelError::Broken("reset".to_owned()))];
+    let cut_off = vec![Ok(ChatPiece::Text("Is".to_owned()))];
+    let untold = vec![Ok(ChatPiece::Done { stop: ChatStop::Complete, usage: None })];
+    for (answers, costs, failures) in [
+        (Some(refused), vec![], 1),
+        (Some(broken), vec![None], 1),
+        (Some(cut_off), vec![None], 1),
+        (None, vec![None], 1), // it never answers
+        (Some(untold), vec![None], 0),
+    ] {
+        let house = House::open(answers).await;
+        let desk = house.desk(true);
+        desk.remember(house.call("I am Ann Bell. Are you open?")).await;
+        assert_eq!(desk.failures.load(Ordering::Relaxed), failures);
+        let (memories, used) = house.end().await;
+        let expected = if failures == 1 { &[("I am Ann Bell.", 1)][..] } else { &[] };
+        assert_eq!(texts(&memories), expected, "an answer without a word is no failure");
+        assert_eq!(used.iter().map(|event| event.cost_usd).collect::<Vec<_>>(), costs);
+    }
+}
+
+#[tokio::test]
+async fn without_a_model_or_at_the_end_of_the_process_nobody_is_asked() {
+    for (has_model, closing) in [(false, false), (true, true)] {
+        let house = House::open([says("Is Ann.")]).await;
+        let desk = house.desk(has_model);
+        desk.closing.store(closing, Ordering::Relaxed);
+        desk.remember(house.call("I am Ann Bell.")).await;
+        assert!(house.model.asked.lock().unwrap().is_empty());
+        let (memories, used) = house.end().await;
+        assert_eq!((texts(&memories), used.len()), (vec![("I am Ann Bell.", 1)], 0));
+    }
+}
+
+#[tokio::test]
+async fn what_is_nothing_new_leaves_the_memory_as_it_is() {
+    let house = House::open([says("NOTHING")]).await;
+    house.desk(true).remember(house.call("I am Ann Bell.")).await;
+    house.desk(false).remember(house.call("Are you open?")).await;
+    let (memories, used) = house.end().await;
+    assert_eq!((texts(&memories), used.len()), (vec![], 1));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_not_overwritten() {
+    let house = House::open([says("Is Ann.")]).await;
+    let desk = house.desk(true);
+    let job = house.call("I am Ann Bell.");
+    house.store.lose_table("memories").await;
+    desk.remember(job).await;
+    assert!(house.model.asked.lock().unwrap().is_empty(), "nor is anybody asked in vain");
+}
+
+#[actix_rt::test]
+async fn of_more_calls_than_can_wait_the_last_are_forgone_and_the_others_are_made_to_the_end() {
+    let house = House::open([]).await;
+    let desk = house.desk(false);
+    let remembering = Remembering::start(desk.scribe);
+    let jobs: Vec<_> = (0..WAITING_MAX + 2).map(|n| house.call(&format!("I am Ann the {n}th."))).collect();
+    for job in jobs {
+        remembering.hand_in(job);
+    }
+    assert_eq!(remembering.forgone.load(Ordering::Relaxed), 2);
+    remembering.close().await;
+    let late = house.call("I am late for it.");
+    remembering.hand_in(late);
+    assert_eq!(remembering.forgone.load(Ordering::Relaxed), 3, "it is closed");
+    let (memories, _) = house.end().await;
+    assert_eq!(memories.len(), 1);
+}
