@@ -44,7 +44,7 @@ use crate::dial::public_roots;
 use crate::http::{
     self, AdminRule, BindError, Gate, Listener, Operation, Serving, Signatures, WhoAnswers, Workers,
 };
-use crate::prices::{PRICES_FILE, PriceList, PricesError};
+use crate::prices::{self, PricesError, PricesInUse};
 use crate::socket::SocketGauge;
 use crate::spool::SpoolError;
 use crate::store::{Store, StoreError};
@@ -101,8 +101,8 @@ impl App {
         let (clock, ids): (Arc<dyn Clock>, Arc<dyn Ids>) = (Arc::new(SystemClock), Arc::new(SystemIds));
         let calls_max = config.limits.calls_max as usize;
         let agent = Arc::new(agents::agent(config));
-        let prices = PriceList::load(Path::new(PRICES_FILE))?;
-        tracing::info!(version = prices.version, date = %prices.date, "prices read");
+        let price_watch = prices::Watch::begin(Path::new(&config.prices.file), Arc::clone(&clock))?;
+        let prices = price_watch.prices();
         let store =
             Store::open(config.database.url.expose_secret(), Arc::clone(&clock), Arc::clone(&ids)).await?;
         let logbook = Logbook::open(config, &store, &clock, &ids).await?;
@@ -135,7 +135,7 @@ impl App {
             goes_back_up: config.agent.go_back_up,
             limits: agents::limits(&config.limits),
             recording: Recording {
-                prices: Arc::new(prices),
+                prices: Arc::<PricesInUse>::clone(&prices),
                 spool: logbook.usage(),
                 clock: Arc::clone(&clock),
                 ids: Arc::clone(&ids),
@@ -159,6 +159,7 @@ impl App {
             router,
             audit: Arc::new(store.clone()),
             calls: Arc::new(store.clone()),
+            prices,
             clock,
             who: Arc::new(WhoAnswers(agent.name.clone())),
         };
@@ -182,6 +183,7 @@ impl App {
             Arc::new(SystemClock),
             housekeeping::retention(&config.retention),
         ));
+        actix_rt::spawn(prices::keep_watch(price_watch));
         let handle = server.handle();
         actix_rt::spawn(server);
         Ok(Self { address, carrier_sockets, provider_sockets, switchboard, logbook, store, server: handle })

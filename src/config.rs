@@ -76,6 +76,8 @@ pub struct Config {
     #[config(nested)]
     pub limits: Limits,
     #[config(nested)]
+    pub prices: Prices,
+    #[config(nested)]
     pub log: Log,
 }
 
@@ -476,6 +478,14 @@ pub struct Limits {
         "must be 0.000001 to 1000000, with at most six decimals"
     ))]
     pub call_cost_usd_max: Option<f64>,
+}
+
+#[derive(Debug, confique::Config)]
+pub struct Prices {
+    /// What models and the line cost. Read again when it changes: a list that differs must have a higher `version`, and
+    /// one with an error is rejected whole. Without the file, the list counts that the program was built with.
+    #[config(default = "config/prices.toml", deserialize_with = value::name)]
+    pub file: String,
 }
 
 #[derive(Debug, confique::Config)]

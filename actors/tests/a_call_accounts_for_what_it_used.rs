@@ -24,7 +24,8 @@ use tandem_actors::ports::{
 };
 use tandem_actors::switchboard::{Admission, Admit, open_turns};
 use tandem_actors::testing::{
-    CallOptions, CarrierPeer, Dial, FlatPrice, MemorySpool, ProviderPeer, Universe, scripted, test_agent,
+    CallOptions, CarrierPeer, Dial, FlatPrice, MemorySpool, ProviderPeer, Universe, always, scripted,
+    test_agent,
 };
 use tandem_actors::usage::event::{EventKind, UsageEvent};
 use tandem_media::frame::G711Frame;
@@ -35,8 +36,7 @@ const fn ms(ms: u64) -> Duration {
 
 /// A call whose agent does not greet, and whose tokens cost a micro-dollar each.
 fn options() -> CallOptions {
-    let mut options =
-        CallOptions { prices: Arc::new(FlatPrice("gpt-realtime-2.1")), ..CallOptions::default() };
+    let mut options = CallOptions { prices: always(FlatPrice("gpt-realtime-2.1")), ..CallOptions::default() };
     options.agent.greeting.clear();
     options
 }
@@ -273,7 +273,7 @@ async fn a_cascade_accounts_for_each_of_its_models_and_a_mode_for_its_own_time()
     let mut universe = Universe::new();
     let mut options = options();
     options.cascade = Some(cascade());
-    options.prices = Arc::new(FlatPrice("voice"));
+    options.prices = always(FlatPrice("voice"));
     let (mut carrier, mut provider) = talking(&mut universe, options).await;
     universe.plan_dials([Dial::Fail(DialError::Unauthorized(401))]);
     pass(&universe, &mut carrier, &provider, 4).await;
@@ -322,7 +322,7 @@ async fn goes_on_in_turns(universe: &Universe) -> Addr<TurnCall> {
         spent: record.spent,
         recording: universe
             .spool
-            .recording(Arc::new(FlatPrice("chat")), Arc::clone(&universe.clock) as Arc<dyn Clock>),
+            .recording(always(FlatPrice("chat")), Arc::clone(&universe.clock) as Arc<dyn Clock>),
         agent: Arc::new(test_agent()),
         settings: Arc::new(TurnSettings::default()),
         model: Arc::new(Models),

@@ -3,6 +3,7 @@
 //! It refuses to know what a right answer is.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use actix::{Actor, Addr, AsyncContext, Context};
@@ -26,6 +27,7 @@ use super::*;
 use crate::audit::AuditLog;
 use crate::call_log::CallLog;
 use crate::clock::SystemIds;
+use crate::prices::Watch;
 use crate::store::Store;
 
 /// Saturday, 21 November 2026, 05:00 UTC.
@@ -114,6 +116,7 @@ impl ControlRoom {
         let desk: Arc<dyn Desk> = Arc::new(TestDesk::default());
         let log: Arc<dyn AuditLog> = Arc::new(self.store.clone());
         let calls: Arc<dyn CallLog> = Arc::new(self.store.clone());
+        let prices = Watch::begin(Path::new(""), Arc::clone(&self.clock)).unwrap().prices();
         let app = App::new()
             .app_data(Data::from(desk))
             .app_data(Data::new(Gate::new("http://127.0.0.1:8765", Signatures::Off)))
@@ -121,6 +124,7 @@ impl ControlRoom {
             .app_data(Data::new(self.router.clone()))
             .app_data(Data::from(log))
             .app_data(Data::from(calls))
+            .app_data(Data::from(prices))
             .app_data(Data::from(Arc::clone(&self.clock)))
             .app_data(Data::new(WhoAnswers("tandem".to_owned())))
             .configure(routes);

@@ -14,6 +14,7 @@ mod gather;
 mod health;
 mod media;
 mod outcome;
+mod prices;
 mod probability;
 mod problem;
 mod query;
@@ -156,6 +157,7 @@ fn operation(app: &mut ServiceConfig) {
             .get(calls::timeline)
             .default_service(problem::only("GET")),
     )
+    .service(web::resource("/api/v1/prices").get(prices::read).default_service(problem::only("GET")))
     .service(web::resource("/api/v1/audit").get(audit::list).default_service(problem::only("GET")));
 }
 

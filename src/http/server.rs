@@ -34,6 +34,7 @@ use super::workers::Workers;
 use crate::audit::AuditLog;
 use crate::call_log::CallLog;
 use crate::clips::ClipShelf;
+use crate::prices::PricesInUse;
 use crate::socket::SocketGauge;
 
 /// Connections that the kernel holds until a worker accepts them. The system's usual 128 overflow when some hundred
@@ -97,6 +98,7 @@ pub struct Operation {
     pub router: Addr<Router>,
     pub audit: Arc<dyn AuditLog>,
     pub calls: Arc<dyn CallLog>,
+    pub prices: Arc<PricesInUse>,
     pub clock: Arc<dyn Clock>,
     pub who: Arc<WhoAnswers>,
 }
@@ -107,6 +109,7 @@ impl Operation {
             .app_data(Data::new(self.router))
             .app_data(Data::from(self.audit))
             .app_data(Data::from(self.calls))
+            .app_data(Data::from(self.prices))
             .app_data(Data::from(self.clock))
             .app_data(Data::from(self.who));
     }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use super::*;
 use crate::audit::{AuditLog, AuditUnreadable, Page};
 use crate::call_log::{self, Call, CallFilter, CallLog, CallLogUnreadable, Conversation, Event};
 use crate::clock::SystemClock;
+use crate::prices::Watch;
 use crate::socket::SocketGauge;
 
 pub(super) const PUBLIC_URL: &str = "https://switch.example.net";
@@ -156,6 +158,7 @@ fn operation() -> Operation {
         router: router.start(),
         audit: Arc::new(TestDesk::default()),
         calls: Arc::new(TestDesk::default()),
+        prices: Watch::begin(Path::new(""), Arc::clone(&clock)).unwrap().prices(),
         clock,
         who: Arc::new(WhoAnswers("tandem".to_owned())),
     }

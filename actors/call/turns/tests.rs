@@ -11,7 +11,7 @@ use super::*;
 use crate::ledger::Speaker;
 use crate::ports::{CallId, ChatPiece, ChatRequest, ChatStop, ChatUsage, ModelError, ModelId};
 use crate::testing::{
-    FlatPrice, MemoryCallStore, MemorySpool, NoPrices, NoProbes, VirtualClock, scripted, test_agent,
+    FlatPrice, MemoryCallStore, MemorySpool, NoPrices, NoProbes, VirtualClock, always, scripted, test_agent,
 };
 use crate::usage::event::EventKind;
 
@@ -211,7 +211,7 @@ impl World {
         setup.goes_back_up = true;
         setup.cost_max_opt = CAP;
         setup.spent = spent;
-        setup.recording.prices = Arc::new(FlatPrice(model));
+        setup.recording.prices = always(FlatPrice(model));
         self.call = spawn(setup, &self.house);
         self
     }
@@ -222,7 +222,7 @@ impl World {
         let mut setup =
             setup(conversation(), &self.model, &self.store, settings, narrator_opt, house, &self.fallback);
         let spool = Arc::<MemorySpool>::default();
-        setup.recording = spool.recording(Arc::new(FlatPrice("scripted")), Arc::new(VirtualClock::new()));
+        setup.recording = spool.recording(always(FlatPrice("scripted")), Arc::new(VirtualClock::new()));
         setup.now += age;
         setup.spent = spent;
         self.call = spawn(setup, &self.house);
@@ -312,7 +312,7 @@ fn setup(
         call_max: CALL_MAX,
         cost_max_opt: None,
         spent: Spent::default(),
-        recording: Arc::<MemorySpool>::default().recording(Arc::new(NoPrices), Arc::new(VirtualClock::new())),
+        recording: Arc::<MemorySpool>::default().recording(always(NoPrices), Arc::new(VirtualClock::new())),
         agent: Arc::new(test_agent()),
         settings: Arc::new(settings.clone()),
         model: Arc::clone(model) as Arc<dyn ChatModel>,
