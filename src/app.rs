@@ -44,6 +44,8 @@ use crate::dial::public_roots;
 use crate::http::{
     self, AdminRule, BindError, Gate, Listener, Operation, Serving, Signatures, WhoAnswers, Workers,
 };
+use crate::metrics::usage::CountedUsage;
+use crate::metrics::{self, Metrics, standing};
 use crate::prices::{self, PricesError, PricesInUse};
 use crate::socket::SocketGauge;
 use crate::spool::SpoolError;
@@ -106,6 +108,7 @@ impl App {
         let store =
             Store::open(config.database.url.expose_secret(), Arc::clone(&clock), Arc::clone(&ids)).await?;
         let logbook = Logbook::open(config, &store, &clock, &ids).await?;
+        let metrics = watched(&logbook, &prices);
         let lines = Lines::new(config, &public_roots(), provider_sockets.clone())?;
         let router = router(config, &agent.name, &store, &clock).await?.start();
         let probes = Probes {
@@ -136,7 +139,7 @@ impl App {
             limits: agents::limits(&config.limits),
             recording: Recording {
                 prices: Arc::<PricesInUse>::clone(&prices),
-                spool: logbook.usage(),
+                spool: Arc::new(CountedUsage::new(logbook.usage(), Arc::clone(&metrics))),
                 clock: Arc::clone(&clock),
                 ids: Arc::clone(&ids),
             },
@@ -160,6 +163,7 @@ impl App {
             audit: Arc::new(store.clone()),
             calls: Arc::new(store.clone()),
             prices,
+            metrics: Arc::clone(&metrics),
             clock,
             who: Arc::new(WhoAnswers(agent.name.clone())),
         };
@@ -184,6 +188,7 @@ impl App {
             housekeeping::retention(&config.retention),
         ));
         actix_rt::spawn(prices::keep_watch(price_watch));
+        actix_rt::spawn(metrics::keep_up(Arc::downgrade(&metrics)));
         let handle = server.handle();
         actix_rt::spawn(server);
         Ok(Self { address, carrier_sockets, provider_sockets, switchboard, logbook, store, server: handle })
@@ -217,6 +222,14 @@ impl App {
             tracing::warn!(%error, "the next start reads the database's log");
         }
     }
+}
+
+/// Metrics that look at what stands in the house.
+fn watched(logbook: &Logbook, prices: &Arc<PricesInUse>) -> Arc<Metrics> {
+    let (metrics, spool, prices) = (Metrics::new(), logbook.spool(), Arc::clone(prices));
+    metrics.look_at(move |metrics| standing::spool(&spool.state(), metrics));
+    metrics.look_at(move |metrics| standing::prices(&prices.standing(), metrics));
+    Arc::new(metrics)
 }
 
 /// The router as operators left it, or as configured when they never touched it.

@@ -17,6 +17,7 @@ pub mod dial;
 pub mod http;
 mod identity;
 mod journal;
+pub mod metrics;
 pub mod money;
 pub mod prices;
 pub mod socket;

@@ -71,6 +71,11 @@ impl Logbook {
         Arc::<Journal>::clone(&self.journal)
     }
 
+    /// For whoever watches the spool.
+    pub(super) fn spool(&self) -> Spool {
+        self.spool.clone()
+    }
+
     /// Everything that happened is on disk when this returns, and in the tables if they are to be had.
     pub(super) async fn close(self) {
         let Self { spool, written, .. } = self;

@@ -27,6 +27,7 @@ use super::*;
 use crate::audit::AuditLog;
 use crate::call_log::CallLog;
 use crate::clock::SystemIds;
+use crate::metrics::Metrics;
 use crate::prices::Watch;
 use crate::store::Store;
 
@@ -125,6 +126,7 @@ impl ControlRoom {
             .app_data(Data::from(log))
             .app_data(Data::from(calls))
             .app_data(Data::from(prices))
+            .app_data(Data::new(Metrics::new()))
             .app_data(Data::from(Arc::clone(&self.clock)))
             .app_data(Data::new(WhoAnswers("tandem".to_owned())))
             .configure(routes);

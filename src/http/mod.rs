@@ -13,6 +13,7 @@ mod gate;
 mod gather;
 mod health;
 mod media;
+mod metrics;
 mod outcome;
 mod prices;
 mod probability;
@@ -60,7 +61,7 @@ fn routes(app: &mut ServiceConfig) {
     app.default_service(web::to(problem::not_found));
 }
 
-/// What carriers and load balancers ask.
+/// What carriers, load balancers and scrapers ask.
 fn telephony(app: &mut ServiceConfig) {
     app.service(
         web::resource("/twilio/voice")
@@ -98,6 +99,7 @@ fn telephony(app: &mut ServiceConfig) {
             .head(health::ready)
             .default_service(problem::only("GET, HEAD")),
     )
+    .service(web::resource("/metrics").get(metrics::scrape).default_service(problem::only("GET")))
     .service(
         web::resource("/")
             .get(status::status)

@@ -34,6 +34,7 @@ use super::workers::Workers;
 use crate::audit::AuditLog;
 use crate::call_log::CallLog;
 use crate::clips::ClipShelf;
+use crate::metrics::Metrics;
 use crate::prices::PricesInUse;
 use crate::socket::SocketGauge;
 
@@ -99,6 +100,7 @@ pub struct Operation {
     pub audit: Arc<dyn AuditLog>,
     pub calls: Arc<dyn CallLog>,
     pub prices: Arc<PricesInUse>,
+    pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
     pub who: Arc<WhoAnswers>,
 }
@@ -110,6 +112,7 @@ impl Operation {
             .app_data(Data::from(self.audit))
             .app_data(Data::from(self.calls))
             .app_data(Data::from(self.prices))
+            .app_data(Data::from(self.metrics))
             .app_data(Data::from(self.clock))
             .app_data(Data::from(self.who));
     }

@@ -159,6 +159,7 @@ fn operation() -> Operation {
         audit: Arc::new(TestDesk::default()),
         calls: Arc::new(TestDesk::default()),
         prices: Watch::begin(Path::new(""), Arc::clone(&clock)).unwrap().prices(),
+        metrics: Arc::default(),
         clock,
         who: Arc::new(WhoAnswers("tandem".to_owned())),
     }

@@ -270,6 +270,7 @@ async fn each_path_names_the_methods_it_answers_to() {
         ("/api/v1/calls/x/outcome", "POST"),
         ("/api/v1/audit", "GET"),
         ("/api/v1/prices", "GET"),
+        ("/metrics", "GET"),
         ("/realtime-api-config", "GET, POST"),
     ] {
         let refused = room.ask(TestRequest::delete().uri(path)).await;
