@@ -2,7 +2,8 @@
 //! in order.
 //!
 //! `app/house.rs` answers at the HTTP desk; `app/agents.rs` reads configuration for the call tree; `app/logbook.rs` opens
-//! the journal and closes it; `app/probes.rs` and `app/facts.rs` tell fallback and router how providers and calls fared.
+//! the journal and closes it; `app/purses.rs` opens what calls are paid from; `app/probes.rs` and `app/facts.rs` tell
+//! fallback and router how providers and calls fared.
 
 mod agents;
 mod facts;
@@ -10,6 +11,7 @@ mod house;
 mod housekeeping;
 mod logbook;
 mod probes;
+mod purses;
 
 use std::fmt::Write as _;
 use std::io;
@@ -20,7 +22,9 @@ use std::time::Duration;
 
 use actix::{Actor, Addr};
 use actix_server::ServerHandle;
+use jiff::tz::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
+use tandem_actors::budgets::Budgets;
 use tandem_actors::call::CallReport;
 use tandem_actors::call::turns::Narrator;
 use tandem_actors::fallback::Fallback;
@@ -37,6 +41,7 @@ pub use self::agents::LinesError;
 use self::house::House;
 use self::logbook::Logbook;
 use self::probes::Probes;
+use self::purses::Purses;
 use crate::clips::ClipShelf;
 use crate::clock::{SystemClock, SystemIds};
 use crate::config::Config;
@@ -143,6 +148,8 @@ impl App {
                 clock: Arc::clone(&clock),
                 ids: Arc::clone(&ids),
             },
+            purses: purses(config, &store, &logbook, &clock),
+            metrics: Arc::clone(&metrics),
             tickets: Tickets::new(&ticket_secret(&config.twilio.auth_token)),
             tickets_required: config.twilio.validate_signatures,
             workers: Arc::clone(&workers),
@@ -230,6 +237,18 @@ fn watched(logbook: &Logbook, prices: &Arc<PricesInUse>) -> Arc<Metrics> {
     metrics.look_at(move |metrics| standing::spool(&spool.state(), metrics));
     metrics.look_at(move |metrics| standing::prices(&prices.standing(), metrics));
     Arc::new(metrics)
+}
+
+/// What calls are paid from, in step with the database from now on.
+fn purses(config: &Config, store: &Store, logbook: &Logbook, clock: &Arc<dyn Clock>) -> Purses {
+    let purses = Purses {
+        budgets: Arc::new(Budgets::new(agents::budgets(&config.limits), TimeZone::UTC)),
+        spending: Arc::new(store.clone()),
+        callers: Box::new(logbook.callers()),
+        clock: Arc::clone(clock),
+    };
+    actix_rt::spawn(purses.keep_in_step());
+    purses
 }
 
 /// The router as operators left it, or as configured when they never touched it.

@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod money;
 pub mod prices;
 pub mod socket;
+pub mod spending;
 pub mod spool;
 pub mod statistics;
 pub mod store;

@@ -21,6 +21,7 @@ use super::prices::{NoPrices, always};
 use super::recording::{MemorySpool, VirtualClock};
 use super::store::MemoryCallStore;
 use super::universe::{NoProbes, test_agent};
+use crate::budgets::Purse;
 use crate::call::cost::Spent;
 use crate::call::{CallSetup, LegArrived, Limits};
 use crate::engine::{AudioChoice, Engines, RealtimeLine};
@@ -154,6 +155,7 @@ impl QuietCall {
             failed: Vec::new(),
             ledger: Ledger::default(),
             spent: Spent::default(),
+            purse: Purse::default(),
             recording: Arc::<MemorySpool>::default()
                 .recording(always(NoPrices), Arc::new(VirtualClock::new())),
             engines: Arc::new(Engines { realtime: Some(realtime), cascade: None }),

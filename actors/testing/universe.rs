@@ -16,6 +16,7 @@ use super::prices::{NoPrices, always};
 use super::recording::{MemorySpool, VirtualClock};
 use super::store::MemoryCallStore;
 use crate::agent::{Agent, TurnDetection, TurnDetectionKind};
+use crate::budgets::Purse;
 use crate::call::cost::Spent;
 use crate::call::{CallActor, CallReport, CallSetup, LegArrived, Limits};
 use crate::engine::cascade::CascadeModels;
@@ -56,6 +57,7 @@ pub struct CallOptions {
     /// Modes that the call may go to beside those of its engines.
     pub others: Vec<Mode>,
     pub prices: Arc<dyn PriceLists>,
+    pub purse: Purse,
 }
 
 impl Default for CallOptions {
@@ -75,6 +77,7 @@ impl Default for CallOptions {
             human: false,
             others: vec![Mode::Traditional],
             prices: always(NoPrices),
+            purse: Purse::default(),
         }
     }
 }
@@ -167,6 +170,7 @@ impl Universe {
             failed: Vec::new(),
             ledger: Ledger::default(),
             spent: Spent::default(),
+            purse: options.purse,
             recording: self.spool.recording(options.prices, Arc::clone(&self.clock) as Arc<dyn Clock>),
             engines: Arc::new(engines),
             fallback: self.fallback.clone(),

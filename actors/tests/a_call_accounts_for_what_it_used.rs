@@ -10,6 +10,7 @@ use futures_util::future::{LocalBoxFuture, ready};
 use futures_util::stream::{self, LocalBoxStream};
 use futures_util::{FutureExt, StreamExt};
 use serde_json::json;
+use tandem_actors::budgets::Purse;
 use tandem_actors::call::cost::Spent;
 use tandem_actors::call::decide::EndReason;
 use tandem_actors::call::turns::{Conversation, Question, TurnCall, TurnSettings, TurnSetup, ask};
@@ -319,6 +320,7 @@ async fn goes_on_in_turns(universe: &Universe) -> Addr<TurnCall> {
         now: universe.clock.now(),
         call_max: Duration::from_hours(1),
         cost_max_opt: None,
+        purse: Purse::default(),
         spent: record.spent,
         recording: universe
             .spool

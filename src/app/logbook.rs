@@ -10,6 +10,7 @@ use secrecy::ExposeSecret;
 use tandem_actors::ports::{CallStore, Clock, Ids, UsageSpool};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use super::{StartError, hexadecimal, random_bytes};
 use crate::config::Config;
@@ -69,6 +70,12 @@ impl Logbook {
 
     pub(super) fn usage(&self) -> Arc<dyn UsageSpool> {
         Arc::<Journal>::clone(&self.journal)
+    }
+
+    /// Knows callers by their numbers.
+    pub(super) fn callers(&self) -> impl Fn(&str) -> Option<Uuid> + Send + Sync + use<> {
+        let journal = Arc::clone(&self.journal);
+        move |from| journal.caller(from)
     }
 
     /// For whoever watches the spool.

@@ -87,6 +87,11 @@ impl Journal {
         }
     }
 
+    /// Who calls from this number, if it is one.
+    pub(crate) fn caller(&self, from: &str) -> Option<Uuid> {
+        self.user(Some(from)).map(|user| user.id)
+    }
+
     fn user(&self, from_opt: Option<&str>) -> Option<User> {
         let number = e164(from_opt?)?;
         Some(User { id: self.identity.user(&number), phone_opt: self.keeps_numbers.then_some(number) })

@@ -21,6 +21,15 @@ pub enum Kind {
     Gauge,
 }
 
+// ---------------------------------------------------------------- calls
+
+pub const MODE_DECISIONS: Metric = Metric {
+    name: "tandem_mode_decisions_total",
+    kind: Kind::Counter,
+    labels: &["mode", "reason"],
+    says: "Calls that began in this mode, by what decided it.",
+};
+
 // ---------------------------------------------------------------- money
 
 pub const COST_USD: Metric = Metric {
@@ -105,6 +114,7 @@ pub const SPOOL_CORRUPT: Metric = Metric {
 };
 
 pub const ALL: &[Metric] = &[
+    MODE_DECISIONS,
     COST_USD,
     TOKENS,
     UNPRICED_USAGE,

@@ -17,6 +17,7 @@
 //! | `usage_log.rs` | usage, as operators read it |
 //! | `rollup.rs` | days, summed up again whenever something was written of them |
 //! | `rows.rs` | many rows at once |
+//! | `spending.rs` | what a month has cost so far |
 //! | `statistics.rs` | sums of days as operators read them, and revenue |
 //! | `retention.rs` | what has become old |
 //! | `error.rs` | what can go wrong |
@@ -41,6 +42,7 @@ mod retention;
 mod rollup;
 mod rows;
 mod settings;
+mod spending;
 mod statistics;
 mod usage_log;
 

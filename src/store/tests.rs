@@ -348,4 +348,5 @@ async fn both_databases_have_the_same_tables_and_columns() {
 mod calls;
 mod postgresql;
 mod rollup;
+mod spending;
 mod sqlite;
