@@ -19,6 +19,7 @@ use tandem_wire::openai::Usage;
 use crate::call::timeline::What;
 use crate::ledger::Speaker;
 use crate::record::CallRecord;
+use crate::usage::Run;
 use crate::usage::event::UsageEvent;
 
 /// One WebSocket, whichever side dialled it. The halves belong to one thread and to one actor.
@@ -271,6 +272,10 @@ pub enum Line {
 pub trait UsageSpool: Send + Sync {
     /// Takes one more. Never waits and never fails: what it cannot keep, it counts. The same event may come twice.
     fn append(&self, event: UsageEvent);
+
+    /// What runs in this call and is in no event yet; nothing when nothing does any more. Told once a second, and whenever
+    /// it changes, before the events that tell of it. Who is killed has told at least this.
+    fn running(&self, call: CallId, run_opt: Option<Run>);
 }
 
 /// Wall time, for records and expiry dates. Durations are measured with `tokio::time`, which tests can pause.

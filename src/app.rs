@@ -2,8 +2,9 @@
 //! in order.
 //!
 //! `app/house.rs` answers at the HTTP desk; `app/agents.rs` reads configuration for the call tree; `app/logbook.rs` opens
-//! the journal and closes it; `app/purses.rs` opens what calls are paid from; `app/probes.rs` and `app/facts.rs` tell
-//! fallback and router how providers and calls fared.
+//! the journal and closes it; `app/purses.rs` opens what calls are paid from; `app/sums.rs` keeps sums up to date,
+//! `app/housekeeping.rs` deletes what is old; `app/probes.rs` and `app/facts.rs` tell fallback and router how providers
+//! and calls fared; `app/rates.rs` estimates what a minute costs.
 
 mod agents;
 mod facts;
@@ -12,6 +13,8 @@ mod housekeeping;
 mod logbook;
 mod probes;
 mod purses;
+mod rates;
+mod sums;
 
 use std::fmt::Write as _;
 use std::io;
@@ -22,7 +25,6 @@ use std::time::Duration;
 
 use actix::{Actor, Addr};
 use actix_server::ServerHandle;
-use jiff::tz::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
 use tandem_actors::budgets::Budgets;
 use tandem_actors::call::CallReport;
@@ -42,16 +44,18 @@ use self::house::House;
 use self::logbook::Logbook;
 use self::probes::Probes;
 use self::purses::Purses;
+pub(crate) use self::sums::Sums;
 use crate::clips::ClipShelf;
 use crate::clock::{SystemClock, SystemIds};
 use crate::config::Config;
 use crate::dial::public_roots;
 use crate::http::{
-    self, AdminRule, BindError, Gate, Listener, Operation, Serving, Signatures, WhoAnswers, Workers,
+    self, AdminRule, Analyst, BindError, Gate, Listener, Operation, Serving, Signatures, WhoAnswers, Workers,
 };
+use crate::journal::Journal;
 use crate::metrics::usage::CountedUsage;
 use crate::metrics::{self, Metrics, standing};
-use crate::prices::{self, PricesError, PricesInUse};
+use crate::prices::{self, PriceList, PricesError, PricesInUse};
 use crate::socket::SocketGauge;
 use crate::spool::SpoolError;
 use crate::store::{Store, StoreError};
@@ -108,12 +112,12 @@ impl App {
         let (clock, ids): (Arc<dyn Clock>, Arc<dyn Ids>) = (Arc::new(SystemClock), Arc::new(SystemIds));
         let calls_max = config.limits.calls_max as usize;
         let agent = Arc::new(agents::agent(config));
-        let price_watch = prices::Watch::begin(Path::new(&config.prices.file), Arc::clone(&clock))?;
-        let prices = price_watch.prices();
+        let prices = prices(config, &clock)?;
         let store =
             Store::open(config.database.url.expose_secret(), Arc::clone(&clock), Arc::clone(&ids)).await?;
         let logbook = Logbook::open(config, &store, &clock, &ids).await?;
         let metrics = watched(&logbook, &prices);
+        let analyst = Arc::new(analyst(config, &prices.standing().list, &store, &clock, &ids));
         let lines = Lines::new(config, &public_roots(), provider_sockets.clone())?;
         let router = router(config, &agent.name, &store, &clock).await?.start();
         let probes = Probes {
@@ -123,7 +127,14 @@ impl App {
         };
         let fallback = Fallback::new(Arc::new(probes), Some(router.clone().recipient())).start();
         let (ended_tx, ended) = mpsc::unbounded_channel(); // one report per call, which are bounded
-        actix_rt::spawn(tell_router(ended, router.clone(), agent.name.clone(), reports_opt));
+        let journal = logbook.journal();
+        actix_rt::spawn(tell_ends(
+            ended,
+            router.clone(),
+            Arc::clone(&journal),
+            agent.name.clone(),
+            reports_opt,
+        ));
         let switchboard = Switchboard::new(calls_max, Some(ended_tx)).start();
         let clips = Arc::<ClipShelf>::default();
         let narrator = |voice| Arc::new(clips.narrator(voice)) as Arc<dyn Narrator>;
@@ -132,7 +143,7 @@ impl App {
             switchboard: switchboard.clone(),
             router: router.clone(),
             fallback,
-            store: logbook.journal(),
+            store: Arc::<Journal>::clone(&journal),
             engines: Arc::new(lines.engines),
             chat: lines.chat,
             narrator_opt: lines.voice_opt.map(narrator),
@@ -144,7 +155,7 @@ impl App {
             limits: agents::limits(&config.limits),
             recording: Recording {
                 prices: Arc::<PricesInUse>::clone(&prices),
-                spool: Arc::new(CountedUsage::new(logbook.usage(), Arc::clone(&metrics))),
+                spool: Arc::new(CountedUsage::new(Arc::<Journal>::clone(&journal), Arc::clone(&metrics))),
                 clock: Arc::clone(&clock),
                 ids: Arc::clone(&ids),
             },
@@ -171,6 +182,8 @@ impl App {
             calls: Arc::new(store.clone()),
             prices,
             metrics: Arc::clone(&metrics),
+            outcomes: journal,
+            analyst,
             clock,
             who: Arc::new(WhoAnswers(agent.name.clone())),
         };
@@ -189,13 +202,7 @@ impl App {
                 workers,
             },
         )?;
-        actix_rt::spawn(housekeeping::keep_house(
-            store.clone(),
-            Arc::new(SystemClock),
-            housekeeping::retention(&config.retention),
-        ));
-        actix_rt::spawn(prices::keep_watch(price_watch));
-        actix_rt::spawn(metrics::keep_up(Arc::downgrade(&metrics)));
+        keep(config, &store);
         let handle = server.handle();
         actix_rt::spawn(server);
         Ok(Self { address, carrier_sockets, provider_sockets, switchboard, logbook, store, server: handle })
@@ -236,13 +243,23 @@ fn watched(logbook: &Logbook, prices: &Arc<PricesInUse>) -> Arc<Metrics> {
     let (metrics, spool, prices) = (Metrics::new(), logbook.spool(), Arc::clone(prices));
     metrics.look_at(move |metrics| standing::spool(&spool.state(), metrics));
     metrics.look_at(move |metrics| standing::prices(&prices.standing(), metrics));
-    Arc::new(metrics)
+    let metrics = Arc::new(metrics);
+    actix_rt::spawn(metrics::keep_up(Arc::downgrade(&metrics)));
+    metrics
+}
+
+/// What things cost, by a file that is watched from now on.
+fn prices(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<PricesInUse>, PricesError> {
+    let watch = prices::Watch::begin(Path::new(&config.prices.file), Arc::clone(clock))?;
+    let prices = watch.prices();
+    actix_rt::spawn(prices::keep_watch(watch));
+    Ok(prices)
 }
 
 /// What calls are paid from, in step with the database from now on.
 fn purses(config: &Config, store: &Store, logbook: &Logbook, clock: &Arc<dyn Clock>) -> Purses {
     let purses = Purses {
-        budgets: Arc::new(Budgets::new(agents::budgets(&config.limits), TimeZone::UTC)),
+        budgets: Arc::new(Budgets::new(agents::budgets(&config.limits), config.analytics.time_zone.clone())),
         spending: Arc::new(store.clone()),
         callers: Box::new(logbook.callers()),
         clock: Arc::clone(clock),
@@ -282,15 +299,42 @@ async fn router(
     }))
 }
 
-/// Tells the router how every call fared, and passes its report on.
-async fn tell_router(
+/// What figures are told by.
+fn analyst(
+    config: &Config,
+    prices: &PriceList,
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+    ids: &Arc<dyn Ids>,
+) -> Analyst {
+    Analyst {
+        statistics: Arc::new(store.clone()),
+        zone: config.analytics.time_zone.clone(),
+        thresholds: agents::thresholds(&config.analytics),
+        rates: rates::rates(config, prices),
+        clock: Arc::clone(clock),
+        ids: Arc::clone(ids),
+    }
+}
+
+/// Keeps the database in order, as long as the process lives.
+fn keep(config: &Config, store: &Store) {
+    let retention = housekeeping::retention(&config.retention);
+    actix_rt::spawn(housekeeping::keep_house(store.clone(), Arc::new(SystemClock), retention));
+    actix_rt::spawn(sums::keep_sums(store.clone(), Arc::new(SystemClock), Sums::of(config)));
+}
+
+/// Tells the router and the journal how every call fared, and passes its report on.
+async fn tell_ends(
     mut ended: mpsc::UnboundedReceiver<Arc<CallReport>>,
     router: Addr<Router>,
+    journal: Arc<Journal>,
     agent: String,
     mut reports_opt: Option<mpsc::UnboundedSender<Arc<CallReport>>>,
 ) {
     while let Some(report) = ended.recv().await {
         if let Some(facts) = facts::facts(&report, &agent) {
+            journal.ended(&facts, facts::is_over(&report.end));
             router.do_send(CallFinished(facts)); // one per call
         }
         if reports_opt.as_ref().is_some_and(|reports| reports.send(report).is_err()) {

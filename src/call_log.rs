@@ -56,7 +56,7 @@ pub struct Page<T> {
     pub more: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Call {
     pub id: Uuid,
     pub call_sid: String,
@@ -79,9 +79,11 @@ pub struct Call {
     pub cost_usd: Usd,
     /// What was used and has no price: it is not in the sum, and not free.
     pub unpriced: u32,
+    /// What it was worth, 0 to 1, as somebody told.
+    pub outcome: Option<f64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Conversation {
     #[serde(flatten)]
     pub call: Call,

@@ -15,12 +15,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use confique::Config as _;
+use jiff::tz::TimeZone;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use tandem_actors::fallback::ladder::Rung;
 use tandem_actors::mode::Mode;
 
 pub use self::url::Url;
+use crate::money::Microusd;
 use crate::prices::microusd;
 
 /// Read first when it is there, relative to the working directory.
@@ -51,6 +53,8 @@ pub struct Config {
     pub database: Database,
     #[config(nested)]
     pub retention: Retention,
+    #[config(nested)]
+    pub analytics: Analytics,
     #[config(nested)]
     pub admin: Admin,
     /// Which mode a new call gets, until an operator says otherwise over HTTP.
@@ -133,6 +137,55 @@ pub struct Retention {
     /// What they used, and what it cost.
     #[config(validate((1..=36_500).contains(usage_days), "must be 1 to 36500"))]
     pub usage_days: Option<u32>,
+}
+
+/// What the dashboard counts by.
+#[derive(Debug, confique::Config)]
+pub struct Analytics {
+    /// Where days begin and end: an IANA name such as `Europe/Berlin`.
+    #[config(default = "UTC", deserialize_with = value::time_zone)]
+    pub time_zone: TimeZone,
+
+    /// The dashboard says that another engine is worth building when 30 days cost more than this, in US dollars, 0 to
+    /// 1000000, and exceed the next two as well.
+    #[config(default = 150.0, deserialize_with = value::usd)]
+    pub trigger_cost_usd: Microusd,
+
+    /// Revenue of 30 days, in US dollars, 0 to 1000000. Not asked for as long as none was entered, and never if 0.
+    #[config(default = 500.0, deserialize_with = value::usd)]
+    pub trigger_revenue_usd: Microusd,
+
+    /// Users of a day, on average.
+    #[config(default = 50)]
+    pub trigger_daily_users: u32,
+
+    /// What another engine would save, in percent of the cost, 0 to 100.
+    #[config(default = 66, validate(*savings_percent <= 100, "must be 0 to 100"))]
+    pub savings_percent: u8,
+
+    /// What a minute costs in each mode by your own reckoning, for projections as long as too little was measured. What
+    /// is not set is estimated from config/prices.toml, without the line to the carrier.
+    #[config(nested)]
+    pub usd_per_minute: UsdPerMinute,
+}
+
+#[derive(Debug, confique::Config)]
+pub struct UsdPerMinute {
+    /// In mode `traditional`, 0 to 1000000.
+    #[config(deserialize_with = value::usd)]
+    pub traditional: Option<Microusd>,
+
+    /// In mode `realtime`.
+    #[config(deserialize_with = value::usd)]
+    pub realtime: Option<Microusd>,
+
+    /// In mode `hybrid`.
+    #[config(deserialize_with = value::usd)]
+    pub hybrid: Option<Microusd>,
+
+    /// In mode `cascade`.
+    #[config(deserialize_with = value::usd)]
+    pub cascade: Option<Microusd>,
 }
 
 #[derive(Debug, confique::Config)]
@@ -483,9 +536,10 @@ pub struct Limits {
     ))]
     pub call_cost_usd_max: Option<f64>,
 
-    /// What each user's calls may cost in a calendar month, models and the line to the carrier, in US dollars like the
-    /// key above. Then his calls go on in the cheapest mode of `agent.ladder`, and begin there, each with a sentence about
-    /// it; there they go on. Known to the event on this node, and to two minutes on others. Not set: no bound.
+    /// What each user's calls may cost in a calendar month of `analytics.time_zone`, models and the line to the carrier, in
+    /// US dollars like the key above. Then his calls go on in the cheapest mode of `agent.ladder`, and begin there, each
+    /// with a sentence about it; there they go on. Known to the event on this node, to two minutes on others. Not set: no
+    /// bound.
     #[config(validate(
         microusd(*user_month_usd_max).is_some_and(|cost| cost > 0),
         "must be 0.000001 to 1000000, with at most six decimals"

@@ -114,7 +114,7 @@ impl PriceList {
         }
     }
 
-    fn built_in() -> Self {
+    pub(crate) fn built_in() -> Self {
         Self::read(BUILT_IN, Path::new(PRICES_FILE)).expect("a test reads the list that is built in")
     }
 

@@ -88,9 +88,10 @@ fn said(call: &CallRecord) -> Vec<&str> {
 }
 
 fn switches(report: &CallReport) -> Vec<&str> {
-    let switch = |what| match what {
-        &What::ModeSwitched { ref why, .. } => Some(&**why),
+    let events = report.timeline.events().iter();
+    let why = events.filter_map(|event| match &event.what {
+        What::ModeSwitched { why, .. } => Some(&**why),
         _ => None,
-    };
-    report.timeline.events().iter().filter_map(|event| switch(&event.what)).collect()
+    });
+    why.collect()
 }

@@ -136,6 +136,7 @@ impl CallActor {
         if self.phase != Phase::Ending {
             let taken = self.caller_audio_taken();
             let due = self.metering.meter.tick(Instant::now(), Line::Streamed, taken);
+            self.show_run();
             self.enter(self.entries(due));
         }
     }
@@ -144,12 +145,20 @@ impl CallActor {
     pub(super) fn flush_meter(&mut self) {
         let taken = self.caller_audio_taken();
         let due = self.metering.meter.flush(Instant::now(), taken);
+        self.show_run();
         self.enter(self.entries(due));
     }
 
     /// The caller is there from now on, or is not.
     pub(super) fn meter_serves(&mut self, served: bool) {
         self.metering.meter.serve(served, Instant::now());
+        self.show_run();
+    }
+
+    /// Before it is told in events: who is killed in between must not have told it twice.
+    fn show_run(&self) {
+        let run = self.metering.meter.run(Instant::now(), Line::Streamed, self.caller_audio_taken());
+        self.setup.recording.spool.running(self.setup.id, Some(run));
     }
 
     /// The call ends here for `reason`; for good unless it goes on elsewhere.
@@ -168,6 +177,7 @@ impl CallActor {
         if !std::mem::replace(&mut self.metering.closed, true) {
             let taken = self.caller_audio_taken();
             let mut due = self.metering.meter.close(Instant::now(), taken);
+            self.setup.recording.spool.running(self.setup.id, None);
             let unheard = self.metering.earshot.unheard_microusd();
             if due.is_empty() && unheard > 0 {
                 due.push(Item::Served(Duration::ZERO)); // it has to be told of with something

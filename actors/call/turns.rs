@@ -432,7 +432,10 @@ impl TurnCall {
     }
 
     fn tick_meter(&mut self) {
-        let due = self.meter.tick(Instant::now(), Line::Call, Duration::ZERO);
+        let now = Instant::now();
+        let due = self.meter.tick(now, Line::Call, Duration::ZERO);
+        let run = self.meter.run(now, Line::Call, Duration::ZERO);
+        self.setup.recording.spool.running(self.setup.conversation.id, Some(run));
         self.enter(due);
     }
 
@@ -443,6 +446,7 @@ impl TurnCall {
             self.meter.end(reason.name(), now);
         }
         let due = self.meter.close(now, Duration::ZERO);
+        self.setup.recording.spool.running(self.setup.conversation.id, None);
         self.enter(due);
     }
 

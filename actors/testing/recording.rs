@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::ports::{CallId, Clock, Ids, ModelId, PriceLists, UsageSpool};
-use crate::usage::Recording;
 use crate::usage::event::{EventKind, UsageEvent};
+use crate::usage::{Recording, Run};
 
 /// Events in memory. A spool that is told an event twice has two of it.
 #[derive(Default)]
@@ -58,6 +58,8 @@ impl UsageSpool for MemorySpool {
         let left = self.panics.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         assert!(left.is_err(), "the spool was told to panic");
     }
+
+    fn running(&self, _: CallId, _: Option<Run>) {}
 }
 
 /// Wall time that began with the epoch, and goes with virtual time, unless it is told to jump.

@@ -24,6 +24,21 @@ pub struct Told {
     minutes: u32,
 }
 
+/// What runs and is in no event yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// For so long the call was served,
+    pub served: Duration,
+    /// and since then it is.
+    pub serving: Option<Instant>,
+    /// So much of the caller's audio was taken,
+    pub heard: Duration,
+    /// and from then on it is as it comes, where it is streamed.
+    pub hearing: Option<Instant>,
+    /// When this was so.
+    pub at: Instant,
+}
+
 pub struct Meter {
     told: Told,
     /// How old the call was when this meter began.
@@ -82,6 +97,17 @@ impl Meter {
             self.tell_running(now, taken, &mut due);
         }
         due
+    }
+
+    /// What would be told now.
+    pub fn run(&self, now: Instant, line: Line, taken: Duration) -> Run {
+        Run {
+            served: self.served,
+            serving: self.serving,
+            heard: taken.saturating_sub(self.taken),
+            hearing: self.serving.filter(|_| line == Line::Streamed).map(|_| now),
+            at: now,
+        }
     }
 
     /// Tells what has run until now: something changes that is told along with it.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 pub use actor::{FromUsage, Record, UsageRecorder};
 pub use entry::{Amount, Entry, Item, Used, Work};
+pub use meter::Run;
 pub use recorder::{Price, Recorded, Recorder};
 
 use crate::mode::Mode;

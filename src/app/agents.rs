@@ -1,4 +1,4 @@
-//! What configuration means to the call tree: agents, engines, limits, manners.
+//! What configuration means to the call tree: agents, engines, limits, manners; and to whoever reads statistics.
 //!
 //! It refuses to read any configuration, and to start anything.
 
@@ -19,11 +19,13 @@ use tandem_actors::ports::{ChatModel, EngineDialer, Transcriber, Voice};
 use tandem_wire::openai::Dialect;
 use tandem_wire::openai::session::Effort;
 
+use crate::analytics::Thresholds;
 use crate::config::{self, Config};
 use crate::dial::{
     self, ChatApi, ChatLine, ChatOptions, Connections, LengthField, LineError, ProviderError, RealtimeDialer,
     SpeechApi, SpeechLine, SpeechOptions, TranscriptionLine,
 };
+use crate::money::Microusd;
 use crate::prices::microusd;
 use crate::socket::SocketGauge;
 
@@ -184,6 +186,15 @@ pub(super) fn budgets(limits: &config::Limits) -> BudgetLimits {
         user_max_opt: max(limits.user_month_usd_max),
         agent_max_opt: max(limits.agent_month_usd_max),
         house_max_opt: max(limits.month_usd_max),
+    }
+}
+
+pub(super) fn thresholds(config: &config::Analytics) -> Thresholds {
+    Thresholds {
+        cost: config.trigger_cost_usd,
+        daily_users: config.trigger_daily_users,
+        revenue_opt: Some(config.trigger_revenue_usd).filter(|revenue| *revenue > Microusd::ZERO),
+        savings_percent: config.savings_percent,
     }
 }
 

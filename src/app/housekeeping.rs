@@ -26,6 +26,10 @@ pub(super) async fn keep_house(store: Store, clock: Arc<dyn Clock>, retention: V
     }
 }
 
+pub(super) fn days(days: u32) -> SignedDuration {
+    SignedDuration::from_hours(24 * i64::from(days))
+}
+
 /// What is deleted, and at which age.
 pub(super) fn retention(config: &Retention) -> Vec<(Aging, SignedDuration)> {
     let aging = [
@@ -34,7 +38,6 @@ pub(super) fn retention(config: &Retention) -> Vec<(Aging, SignedDuration)> {
         (Aging::Calls, config.calls_days),
         (Aging::Usage, config.usage_days),
     ];
-    let days = |days: u32| SignedDuration::from_hours(24 * i64::from(days));
     aging.into_iter().filter_map(|(what, days_opt)| Some((what, days(days_opt?)))).collect()
 }
 

@@ -54,7 +54,8 @@ pub(super) struct DemoOptions {
     /// What the caller says: a WAV file of any rate, mono or stereo. Without it a guest calls a night desk.
     #[arg(long, value_name = "FILE")]
     wav: Option<PathBuf>,
-    /// Write heard.wav (what the caller heard), call.wav (caller left, agent right) and timeline.json into this folder.
+    /// Write heard.wav (what the caller heard), call.wav (caller left, agent right), timeline.json and tandem.db (the
+    /// database, from which `tandem export` reads) into this folder.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Kill the realtime provider so many seconds after the caller's stream began: its sockets are reset, and it refuses
@@ -121,7 +122,11 @@ pub(super) fn run(options: &DemoOptions, environment: &Environment) -> Result<Ex
             .await
             .context("cannot start the simulated provider")?;
         let listener = Listener::bind(([127, 0, 0, 1], 0).into())?;
-        let config = config(&listener, &provider, failure_opt)?;
+        let database = match &options.out {
+            Some(out) => database_in(out)?,
+            None => "sqlite::memory:".to_owned(),
+        };
+        let config = config(&listener, &provider, failure_opt, database)?;
         telemetry::init(&config.log, environment.get("RUST_LOG").map(String::as_str))?;
         let (reports, mut ended) = mpsc::unbounded_channel();
         let app = App::start(&config, listener, Some(reports)).await?;
@@ -136,7 +141,7 @@ pub(super) fn run(options: &DemoOptions, environment: &Environment) -> Result<Ex
         if let Some(out) = &options.out {
             ear::write_recordings(out, &record)?;
             report.write(&out.join("timeline.json"))?;
-            eprintln!("heard.wav, call.wav and timeline.json are in {}", out.display());
+            eprintln!("heard.wav, call.wav, timeline.json and tandem.db are in {}", out.display());
         }
         if options.keep {
             eprintln!("the switch stays up until Ctrl-C; call it again with:");
@@ -207,8 +212,33 @@ async fn kill(mut stream: mpsc::UnboundedReceiver<()>, after: Duration, provider
     }
 }
 
+/// A new database in this folder, in the place of that of an earlier demo.
+fn database_in(folder: &Path) -> Result<String> {
+    let failed = || format!("cannot use {}", folder.display());
+    std::fs::create_dir_all(folder).with_context(failed)?;
+    let file = folder.join("tandem.db");
+    for old in ["tandem.db", "tandem.db-wal", "tandem.db-shm"].map(|name| folder.join(name)) {
+        match std::fs::remove_file(old) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(failed);
+            }
+            _ => {}
+        }
+    }
+    let spool = folder.join("tandem.db.spool");
+    if spool.is_dir() {
+        std::fs::remove_dir_all(spool).with_context(failed)?;
+    }
+    Ok(format!("sqlite://{}", file.display()))
+}
+
 /// The demo has a configuration of its own, whatever lies in the working directory or the environment.
-fn config(listener: &Listener, provider: &Provider, failure_opt: Option<Failure>) -> Result<Config> {
+fn config(
+    listener: &Listener,
+    provider: &Provider,
+    failure_opt: Option<Failure>,
+    database: String,
+) -> Result<Config> {
     let address = listener.address();
     let ladder = match failure_opt {
         Some(Failure { to: Mode::Traditional, .. }) => "traditional",
@@ -226,7 +256,7 @@ fn config(listener: &Listener, provider: &Provider, failure_opt: Option<Failure>
         ("OPENAI_API_KEY", "simulated".to_owned()),
         ("TWILIO_AUTH_TOKEN", AUTH_TOKEN.to_owned()),
         ("REALTIME_API_PROBABILITY", "1".to_owned()),
-        ("DATABASE_URL", "sqlite::memory:".to_owned()),
+        ("DATABASE_URL", database),
         ("TANDEM__LOG__LEVEL", "warn".to_owned()),
     ];
     let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();

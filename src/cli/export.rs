@@ -2,6 +2,8 @@
 //!
 //! It refuses to know how anything is kept: it reads as operators do.
 
+mod finetune;
+
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -41,6 +43,28 @@ enum What {
     Calls(Chosen),
     /// What calls used and what that cost, event by event, the oldest first.
     Usage(Chosen),
+    /// What was said in calls with a good outcome, as training lines in the chat format of fine-tuning: numbers, addresses
+    /// and names that are recognised are taken out.
+    Finetune(FinetuneOptions),
+}
+
+#[derive(Args)]
+struct FinetuneOptions {
+    /// Calls whose outcome is known and at least this, 0 to 1.
+    #[arg(long, value_name = "REWARD", default_value_t = 0.5)]
+    reward_min: f64,
+    /// Calls that began then or later, such as 2026-11-01T00:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    since: Option<Timestamp>,
+    /// And before that.
+    #[arg(long, value_name = "TIME")]
+    until: Option<Timestamp>,
+    /// Where they are written; the standard output if it is not told.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// A configuration file; its keys override those of config/tandem.toml. The agent's instructions are told with each call.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -107,16 +131,20 @@ struct CallLine<'a> {
     mode: &'a str,
     cost_usd: Usd,
     unpriced: u32,
+    outcome: Option<f64>,
 }
 
 pub(super) fn run(options: &ExportOptions, environment: &Environment) -> Result<ExitCode> {
-    let (What::Calls(chosen) | What::Usage(chosen)) = &options.what;
+    let (config_opt, out_opt) = match &options.what {
+        What::Calls(chosen) | What::Usage(chosen) => (&chosen.config, &chosen.out),
+        What::Finetune(chosen) => (&chosen.config, &chosen.out),
+    };
     let config = Config::load(&Sources {
         house_file: Path::new(HOUSE_FILE),
-        chosen_file_opt: chosen.config.as_deref(),
+        chosen_file_opt: config_opt.as_deref(),
         environment,
     })?;
-    let out: Box<dyn Write> = match &chosen.out {
+    let out: Box<dyn Write> = match out_opt {
         Some(file) => {
             Box::new(File::create(file).with_context(|| format!("cannot write {}", file.display()))?)
         }
@@ -130,6 +158,7 @@ pub(super) fn run(options: &ExportOptions, environment: &Environment) -> Result<
         match &options.what {
             What::Calls(chosen) => calls(&store, chosen, out).await?,
             What::Usage(chosen) => usage(&store, chosen, out).await?,
+            What::Finetune(chosen) => finetune(&store, chosen, &config.agent.instructions, out).await?,
         }
         Ok(ExitCode::SUCCESS)
     })
@@ -175,6 +204,29 @@ async fn usage(store: &Store, chosen: &Chosen, mut out: impl Write) -> Result<()
     }
 }
 
+async fn finetune(
+    store: &Store,
+    chosen: &FinetuneOptions,
+    instructions: &str,
+    mut out: impl Write,
+) -> Result<()> {
+    let filter = CallFilter { since: chosen.since, until: chosen.until, ..CallFilter::default() };
+    let is_good = |call: &&Call| call.outcome.is_some_and(|outcome| outcome >= chosen.reward_min);
+    let mut before_opt = None;
+    loop {
+        let page = store.calls(filter.clone(), PAGE, before_opt).await?;
+        for call in page.entries.iter().filter(is_good) {
+            let conversation = CallLog::call(store, call.id).await?;
+            let line = conversation.and_then(|conversation| finetune::line(instructions, &conversation));
+            line.map_or(Ok(()), |line| json_line(&mut out, &line))?;
+        }
+        before_opt = page.entries.last().filter(|_| page.more).map(|call| call.id);
+        if before_opt.is_none() {
+            return Ok(out.flush()?);
+        }
+    }
+}
+
 fn json_line(mut out: impl Write, entry: &impl Serialize) -> Result<()> {
     serde_json::to_writer(&mut out, entry)?;
     Ok(writeln!(out)?)
@@ -213,6 +265,7 @@ impl<'a> CallLine<'a> {
             mode: call.mode.name(),
             cost_usd: call.cost_usd,
             unpriced: call.unpriced,
+            outcome: call.outcome,
         }
     }
 }

@@ -6,6 +6,7 @@ mod export;
 mod migrate;
 mod place_call;
 mod progress;
+mod rollup;
 mod serve;
 mod simulate;
 mod storm;
@@ -31,6 +32,7 @@ enum Command {
     Call(place_call::CallOptions),
     Migrate(migrate::MigrateOptions),
     Export(export::ExportOptions),
+    Rollup(rollup::RollUpOptions),
     Storm(storm::StormOptions),
     #[command(hide = true)]
     StormRelay(storm::relay::RelayOptions),
@@ -48,6 +50,7 @@ pub fn run(environment: &Environment) -> ExitCode {
         Command::Call(options) => place_call::run(&options, environment),
         Command::Migrate(options) => migrate::run(&options, environment),
         Command::Export(options) => export::run(&options, environment),
+        Command::Rollup(options) => rollup::run(&options, environment),
         Command::Storm(options) => storm::run(&options),
         Command::StormRelay(options) => storm::relay::run(&options),
     };

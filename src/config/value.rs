@@ -4,10 +4,14 @@
 
 use std::net::SocketAddr;
 
+use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use tandem_actors::fallback::ladder::Rung;
+
+use crate::money::Microusd;
+use crate::prices::microusd;
 
 pub(super) fn socket_address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
     SocketAddr::deserialize(from)
@@ -23,6 +27,18 @@ pub(super) fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<SecretString,
 pub(super) fn secrets<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SecretString>, D::Error> {
     let text = String::deserialize(from).map_err(|_| D::Error::custom("must be text in quotes"))?;
     Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(SecretString::from).collect())
+}
+
+/// 0 to a million.
+pub(super) fn usd<'de, D: Deserializer<'de>>(from: D) -> Result<Microusd, D::Error> {
+    let amount = f64::deserialize(from).ok().and_then(microusd).map(Microusd::from);
+    amount.ok_or_else(|| D::Error::custom("must be 0 to 1000000 dollars, with at most six decimals"))
+}
+
+pub(super) fn time_zone<'de, D: Deserializer<'de>>(from: D) -> Result<TimeZone, D::Error> {
+    let name = String::deserialize(from)?;
+    TimeZone::get(&name)
+        .map_err(|_| D::Error::custom("must be the IANA name of a time zone, like Europe/Berlin"))
 }
 
 /// Text that must say something.

@@ -9,8 +9,6 @@
 //! - `/calls/{id}` -> the call with its `turns`; `cost_usd` is what it has cost so far.
 //! - `/calls/{id}/timeline?limit=1000&cursor=<id>` -> `{"events": [...], "next": "<id>" or null}`, in order.
 
-use std::str::FromStr;
-
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
@@ -39,11 +37,11 @@ pub(super) async fn list(
     let filter = CallFilter {
         agent: query.get("agent")?.map(Into::into),
         mode: named(&query, "mode", "traditional, realtime, hybrid or cascade")?,
-        live: read(&query, "live", "true or false")?,
-        user: read(&query, "user", "the id of a user")?,
+        live: query.read("live", "true or false")?,
+        user: query.read("user", "the id of a user")?,
         from: query.get("from")?.map(Into::into),
-        since: read(&query, "since", "a time such as 2026-11-21T05:00:00Z")?,
-        until: read(&query, "until", "a time such as 2026-11-21T05:00:00Z")?,
+        since: query.read("since", "a time such as 2026-11-21T05:00:00Z")?,
+        until: query.read("until", "a time such as 2026-11-21T05:00:00Z")?,
     };
     let page = log.calls(filter, limit(&query, CALLS)?, cursor(&query)?).await.map_err(unreadable)?;
     let next = page.entries.last().filter(|_| page.more).map(|call| call.id);
@@ -81,17 +79,12 @@ fn call_id(text: &str) -> Result<Uuid, Problem> {
 }
 
 fn limit(query: &Query, (usual, max): (u32, u32)) -> Result<u32, Problem> {
-    let limit = read(query, "limit", &format!("1 to {max}"))?.unwrap_or(usual);
+    let limit = query.read("limit", &format!("1 to {max}"))?.unwrap_or(usual);
     if (1..=max).contains(&limit) { Ok(limit) } else { Err(unfit(format!("`limit` must be 1 to {max}"))) }
 }
 
 fn cursor(query: &Query) -> Result<Option<Uuid>, Problem> {
-    read(query, "cursor", "what `next` was on the page before")
-}
-
-fn read<T: FromStr>(query: &Query, name: &str, what: &str) -> Result<Option<T>, Problem> {
-    let read = query.get(name)?.map(|text| text.parse()).transpose();
-    read.map_err(|_| unfit(format!("`{name}` must be {what}")))
+    query.read("cursor", "what `next` was on the page before")
 }
 
 /// What is written as its name in JSON.
@@ -101,7 +94,7 @@ fn named<T: DeserializeOwned>(query: &Query, name: &str, what: &str) -> Result<O
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn unreadable(error: CallLogUnreadable) -> Problem {
+pub(super) fn unreadable(error: CallLogUnreadable) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }
 

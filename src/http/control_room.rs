@@ -22,12 +22,13 @@ use tandem_actors::router::{
     BookEntry, BookError, Known, Router, RouterSetup, Routing, RoutingBook, Standing,
 };
 
-use super::testing::TestDesk;
+use super::testing::{TestDesk, analyst};
 use super::*;
 use crate::audit::AuditLog;
 use crate::call_log::CallLog;
 use crate::clock::SystemIds;
 use crate::metrics::Metrics;
+use crate::outcomes::Outcomes;
 use crate::prices::Watch;
 use crate::store::Store;
 
@@ -65,6 +66,7 @@ impl RoutingBook for Book {
 pub(super) struct ControlRoom {
     pub(super) router: Addr<Router>,
     pub(super) store: Store,
+    pub(super) desk: Arc<TestDesk>,
     book: Arc<Book>,
     clock: Arc<dyn Clock>,
     rule: Data<AdminRule>,
@@ -96,7 +98,8 @@ impl ControlRoom {
             clock: Arc::clone(&clock),
         });
         let rule = AdminRule { api_key: None, public_url_is_loopback: true };
-        Self { router: router.start(), store, book, clock, rule: Data::new(rule) }
+        let desk = Arc::<TestDesk>::default();
+        Self { router: router.start(), store, desk, book, clock, rule: Data::new(rule) }
     }
 
     pub(super) fn fail_to_save(&self, failing: bool) {
@@ -114,10 +117,11 @@ impl ControlRoom {
     }
 
     pub(super) async fn ask_from(&self, peer: &str, request: TestRequest) -> Told {
-        let desk: Arc<dyn Desk> = Arc::new(TestDesk::default());
+        let desk: Arc<dyn Desk> = Arc::<TestDesk>::clone(&self.desk);
         let log: Arc<dyn AuditLog> = Arc::new(self.store.clone());
         let calls: Arc<dyn CallLog> = Arc::new(self.store.clone());
         let prices = Watch::begin(Path::new(""), Arc::clone(&self.clock)).unwrap().prices();
+        let outcomes: Arc<dyn Outcomes> = Arc::<TestDesk>::clone(&self.desk);
         let app = App::new()
             .app_data(Data::from(desk))
             .app_data(Data::new(Gate::new("http://127.0.0.1:8765", Signatures::Off)))
@@ -127,6 +131,8 @@ impl ControlRoom {
             .app_data(Data::from(calls))
             .app_data(Data::from(prices))
             .app_data(Data::new(Metrics::new()))
+            .app_data(Data::from(outcomes))
+            .app_data(Data::new(analyst(Arc::new(self.store.clone()), Arc::clone(&self.clock))))
             .app_data(Data::from(Arc::clone(&self.clock)))
             .app_data(Data::new(WhoAnswers("tandem".to_owned())))
             .configure(routes);

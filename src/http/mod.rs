@@ -3,6 +3,7 @@
 //! It refuses to know what the answers are.
 
 mod admin;
+mod analytics;
 mod audit;
 mod body;
 mod callbacks;
@@ -30,6 +31,7 @@ use actix_web::web::{self, ServiceConfig};
 use tandem_actors::mode::Mode;
 
 pub use admin::AdminRule;
+pub use analytics::Analyst;
 pub use desk::{Asked, Desk, MediaRequest, Refusal, Reply, Ring, Standing};
 pub use gate::{Gate, Signatures};
 pub use gather::TurnDesk;
@@ -160,6 +162,22 @@ fn operation(app: &mut ServiceConfig) {
             .default_service(problem::only("GET")),
     )
     .service(web::resource("/api/v1/prices").get(prices::read).default_service(problem::only("GET")))
+    .service(
+        web::resource("/api/v1/analytics/dashboard")
+            .get(analytics::read_dashboard)
+            .default_service(problem::only("GET")),
+    )
+    .service(
+        web::resource("/api/v1/analytics/projection")
+            .get(analytics::project)
+            .default_service(problem::only("GET")),
+    )
+    .service(
+        web::resource("/api/v1/analytics/revenue")
+            .get(analytics::read_revenue)
+            .post(analytics::enter_revenue)
+            .default_service(problem::only("GET, POST")),
+    )
     .service(web::resource("/api/v1/audit").get(audit::list).default_service(problem::only("GET")));
 }
 

@@ -4,7 +4,8 @@
 //!
 //! Takes `{"reward": 0.8, "note": "booked"}`, a number from 0 to 1, or `{"success": true}`, which is 1 or 0; the note is
 //! for people, and may be missing -> `{"call", "reward"}`. The first outcome of a call counts and may be repeated;
-//! another one is refused as 409. A call that did not finish here lately is not known: 404.
+//! another one is refused as 409, and so is that of a call that is not over. Plans and bandits learn of calls that
+//! finished on this node lately; of any other call only statistics do.
 
 use actix::Addr;
 use actix_web::HttpResponse;
@@ -17,9 +18,12 @@ use tandem_actors::router::{CallOutcome, OutcomeError, Router};
 
 use super::admin::Admin;
 use super::body;
+use super::calls::unreadable;
 use super::problem::Problem;
 use super::query::unfit;
 use super::routing::{ANSWER_WAIT_MAX, silent};
+use crate::call_log::CallLog;
+use crate::outcomes::Outcomes;
 
 /// A note is a sentence or two.
 const BODY_KIB_MAX: usize = 4;
@@ -38,6 +42,8 @@ pub(super) async fn tell(
     call: web::Path<String>,
     body: web::Payload,
     router: Data<Addr<Router>>,
+    calls: Data<dyn CallLog>,
+    outcomes: Data<dyn Outcomes>,
 ) -> Result<HttpResponse, Problem> {
     let unknown = |why: String| Problem::new(StatusCode::NOT_FOUND, why);
     let call = call.parse().map(CallId).map_err(|_| unknown(format!("`{call}` is not the id of a call")))?;
@@ -47,13 +53,28 @@ pub(super) async fn tell(
         (None, Some(success)) => f64::from(u8::from(success)),
         _ => return Err(unfit("an outcome has either a `reward` or a `success`")),
     };
-    let told = router.send(CallOutcome { call, reward, note }).timeout(ANSWER_WAIT_MAX).await;
-    told.map_err(|_| silent())?.map_err(|error| match error {
-        OutcomeError::UnknownCall(_) => unknown(error.to_string()),
-        OutcomeError::Reward(_) => unfit(error.to_string()),
-        OutcomeError::Told(_) => Problem::new(StatusCode::CONFLICT, error.to_string()),
-    })?;
+    let outcome = CallOutcome { call, reward, note: note.clone() };
+    match router.send(outcome).timeout(ANSWER_WAIT_MAX).await.map_err(|_| silent())? {
+        Ok(()) => {}
+        Err(error @ OutcomeError::Reward(_)) => return Err(unfit(error.to_string())),
+        Err(error @ OutcomeError::Told(_)) => return Err(conflict(error.to_string())),
+        Err(error @ OutcomeError::UnknownCall(_)) => {
+            let found = calls.call(call.0).await.map_err(unreadable)?;
+            let known = found.ok_or_else(|| unknown(error.to_string()))?.call;
+            if known.state != "ended" {
+                return Err(conflict(format!("call {call} is not over")));
+            }
+            if let Some(told) = known.outcome.filter(|told| told.to_bits() != reward.to_bits()) {
+                return Err(conflict(OutcomeError::Told(told).to_string()));
+            }
+        }
+    }
+    outcomes.tell(call, reward, note);
     Ok(HttpResponse::Ok().json(json!({ "call": call, "reward": reward })))
+}
+
+fn conflict(why: String) -> Problem {
+    Problem::new(StatusCode::CONFLICT, why)
 }
 
 fn outcome(text: &str) -> Result<Outcome, Problem> {

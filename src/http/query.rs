@@ -3,6 +3,7 @@
 //! It refuses to know which names mean what.
 
 use std::borrow::Cow;
+use std::str::FromStr;
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
@@ -35,6 +36,12 @@ impl Query {
             (value_opt, None) => Ok(value_opt),
             _ => Err(unfit(format!("`{name}` is given more than once"))),
         }
+    }
+
+    /// The same, read as what it is meant to be: `what` says that to whoever gets it wrong.
+    pub(super) fn read<T: FromStr>(&self, name: &str, what: &str) -> Result<Option<T>, Problem> {
+        let read = self.get(name)?.map(|text| text.parse()).transpose();
+        read.map_err(|_| unfit(format!("`{name}` must be {what}")))
     }
 }
 

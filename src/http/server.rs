@@ -24,6 +24,7 @@ use tandem_actors::router::Router;
 use tokio::net::TcpSocket;
 
 use super::admin::AdminRule;
+use super::analytics::Analyst;
 use super::desk::Desk;
 use super::gate::Gate;
 use super::gather::TurnDesk;
@@ -35,6 +36,7 @@ use crate::audit::AuditLog;
 use crate::call_log::CallLog;
 use crate::clips::ClipShelf;
 use crate::metrics::Metrics;
+use crate::outcomes::Outcomes;
 use crate::prices::PricesInUse;
 use crate::socket::SocketGauge;
 
@@ -101,6 +103,8 @@ pub struct Operation {
     pub calls: Arc<dyn CallLog>,
     pub prices: Arc<PricesInUse>,
     pub metrics: Arc<Metrics>,
+    pub outcomes: Arc<dyn Outcomes>,
+    pub analyst: Arc<Analyst>,
     pub clock: Arc<dyn Clock>,
     pub who: Arc<WhoAnswers>,
 }
@@ -113,6 +117,8 @@ impl Operation {
             .app_data(Data::from(self.calls))
             .app_data(Data::from(self.prices))
             .app_data(Data::from(self.metrics))
+            .app_data(Data::from(self.outcomes))
+            .app_data(Data::from(self.analyst))
             .app_data(Data::from(self.clock))
             .app_data(Data::from(self.who));
     }

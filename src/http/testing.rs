@@ -13,10 +13,12 @@ use actix::Actor;
 use actix_server::ServerHandle;
 use futures_util::future::LocalBoxFuture;
 use futures_util::{FutureExt, StreamExt};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use tandem_actors::call::turns::{self, Question, TurnSettings, Unanswered};
 use tandem_actors::kit::writer::{Urgency, Writer};
-use tandem_actors::ports::{Clock, Outgoing, Socket, SocketItem};
+use tandem_actors::ports::{CallId, Clock, Outgoing, Socket, SocketItem};
 use tandem_actors::router::{Known, MemoryBook, Router, RouterSetup, Routing, Standing as RoutingStands};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -24,11 +26,15 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::*;
+use crate::analytics::{History, Rate, Thresholds};
 use crate::audit::{AuditLog, AuditUnreadable, Page};
 use crate::call_log::{self, Call, CallFilter, CallLog, CallLogUnreadable, Conversation, Event};
-use crate::clock::SystemClock;
+use crate::clock::{SystemClock, SystemIds};
+use crate::money::Microusd;
+use crate::outcomes::Outcomes;
 use crate::prices::Watch;
 use crate::socket::SocketGauge;
+use crate::statistics::{RevenueEntry, Statistics, StatisticsError};
 
 pub(super) const PUBLIC_URL: &str = "https://switch.example.net";
 pub(super) const TOKEN: &str = "9f3c1e7ab2d84056a1c7e0f4b65d2839";
@@ -43,6 +49,7 @@ pub(super) struct TestDesk {
     pub(super) asked: Mutex<Vec<(Ring, Asked)>>,
     pub(super) tokens: Mutex<Vec<String>>,
     pub(super) over: Mutex<Vec<String>>,
+    pub(super) outcomes: Mutex<Vec<(CallId, f64)>>,
     pub(super) media: Mutex<Vec<MediaRequest>>,
     /// Where sockets arrived.
     pub(super) threads: Mutex<Vec<ThreadId>>,
@@ -56,6 +63,7 @@ impl Default for TestDesk {
             asked: Mutex::default(),
             tokens: Mutex::default(),
             over: Mutex::default(),
+            outcomes: Mutex::default(),
             media: Mutex::default(),
             threads: Mutex::default(),
         }
@@ -143,6 +151,43 @@ impl CallLog for TestDesk {
     }
 }
 
+impl Outcomes for TestDesk {
+    fn tell(&self, call: CallId, reward: f64, _: String) {
+        self.outcomes.lock().unwrap().push((call, reward));
+    }
+}
+
+impl Statistics for TestDesk {
+    fn history(&self, _: Date) -> LocalBoxFuture<'static, Result<History, StatisticsError>> {
+        async { Ok(History::default()) }.boxed_local()
+    }
+
+    fn enter(&self, _: Vec<RevenueEntry>, _: String) -> LocalBoxFuture<'static, Result<(), StatisticsError>> {
+        async { Ok(()) }.boxed_local()
+    }
+
+    fn entered(
+        &self,
+        _: Date,
+        _: Date,
+    ) -> LocalBoxFuture<'static, Result<Vec<RevenueEntry>, StatisticsError>> {
+        async { Ok(vec![]) }.boxed_local()
+    }
+}
+
+/// Half a dollar for ten minutes of realtime, in UTC.
+pub(super) fn analyst(statistics: Arc<dyn Statistics>, clock: Arc<dyn Clock>) -> Analyst {
+    let rate = Rate { cost: Microusd::from(500_000), ms: 600_000 };
+    Analyst {
+        statistics,
+        zone: TimeZone::UTC,
+        thresholds: Thresholds::default(),
+        rates: [(Mode::Realtime, rate)].into(),
+        clock,
+        ids: Arc::new(SystemIds),
+    }
+}
+
 /// A router that sends half of the calls to realtime, and operators at this machine.
 fn operation() -> Operation {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -160,6 +205,8 @@ fn operation() -> Operation {
         calls: Arc::new(TestDesk::default()),
         prices: Watch::begin(Path::new(""), Arc::clone(&clock)).unwrap().prices(),
         metrics: Arc::default(),
+        outcomes: Arc::new(TestDesk::default()),
+        analyst: Arc::new(analyst(Arc::new(TestDesk::default()), Arc::clone(&clock))),
         clock,
         who: Arc::new(WhoAnswers("tandem".to_owned())),
     }

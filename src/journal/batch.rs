@@ -9,7 +9,9 @@ use tandem_actors::ledger::Turn;
 use tandem_actors::ports::CallId;
 use uuid::Uuid;
 
-use super::entry::{CallEntry, EndingEntry, Entry, EventEntry, OutcomeEntry, TurnKey, UsageEntry, User};
+use super::entry::{
+    CallEntry, EndingEntry, Entry, EventEntry, OutcomeEntry, RunningEntry, TurnKey, UsageEntry, User,
+};
 
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
@@ -24,6 +26,8 @@ pub(crate) struct Batch {
     pub(crate) endings: BTreeMap<Uuid, EndingEntry>,
     /// The first of each call.
     pub(crate) outcomes: BTreeMap<CallId, OutcomeEntry>,
+    /// The last word of each process, in order.
+    pub(crate) running: Vec<RunningEntry>,
 }
 
 impl Batch {
@@ -36,6 +40,10 @@ impl Batch {
                 Entry::Event(event) => batch.events.push(event),
                 Entry::Usage(usage) => drop(batch.usage.insert(usage.event.id, *usage)),
                 Entry::Ending(ending) => drop(batch.endings.insert(ending.id, *ending)),
+                Entry::Running(running) => {
+                    batch.running.retain(|before| before.process != running.process);
+                    batch.running.push(running);
+                }
                 Entry::Outcome(outcome) => drop(batch.outcomes.entry(outcome.call).or_insert(outcome)),
             }
         }

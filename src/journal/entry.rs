@@ -28,6 +28,7 @@ pub(crate) enum Entry {
     Usage(Box<UsageEntry>),
     Ending(Box<EndingEntry>),
     Outcome(OutcomeEntry),
+    Running(RunningEntry),
 }
 
 /// All of a call but its turns, and those of its turns that have changed since its last entry.
@@ -102,6 +103,23 @@ pub(crate) struct EndingEntry {
     pub(crate) failed: bool,
     pub(crate) early_hang_up: bool,
     pub(crate) response_ms: Vec<u32>,
+}
+
+/// What runs in a process and is in no usage event yet. The last that a process says of it stands for all before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RunningEntry {
+    /// This life of the process.
+    pub(crate) process: Uuid,
+    pub(crate) at: Timestamp,
+    pub(crate) calls: Vec<RunningCall>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RunningCall {
+    pub(crate) call: CallId,
+    /// For so long it was served, and so much was heard of its caller.
+    pub(crate) served_ms: u64,
+    pub(crate) heard_ms: u64,
 }
 
 /// Somebody says what came of a call.

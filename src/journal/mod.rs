@@ -12,12 +12,14 @@
 //! | `recent.rs` | the newest calls, in memory |
 //! | `difference.rs` | what has changed in a ledger |
 //! | `batch.rs` | entries made ready to be written |
+//! | `running.rs` | what runs in live calls and is in no entry yet |
 //! | `writer.rs` | from the spool into the tables |
 
 mod batch;
 mod difference;
 mod entry;
 mod recent;
+mod running;
 mod writer;
 
 use std::sync::Arc;
@@ -30,16 +32,24 @@ use tandem_actors::call::timeline::What;
 use tandem_actors::ledger::Ledger;
 use tandem_actors::ports::{CallId, CallStore, Clock, Ids, UsageSpool};
 use tandem_actors::record::CallRecord;
+use tandem_actors::router::CallFacts;
+use tandem_actors::usage::Run;
 use tandem_actors::usage::event::UsageEvent;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::identity::{Identity, e164};
+use crate::outcomes::Outcomes;
 use crate::spool::Spool;
 use recent::RecentCalls;
+use running::RunningCalls;
 
 pub(crate) use batch::Batch;
-pub(crate) use entry::{CallEntry, EndingEntry, Entry, EventEntry, OutcomeEntry, TurnKey, UsageEntry, User};
+pub(crate) use entry::{
+    CallEntry, EndingEntry, Entry, EventEntry, OutcomeEntry, RunningCall, RunningEntry, TurnKey, UsageEntry,
+    User,
+};
 pub(crate) use writer::{Standing, Writer};
 
 /// Who asks for a call is a carrier that waits for its answer, 15 s at most, with somebody on the line. A database that
@@ -50,6 +60,9 @@ const FIND_MAX: Duration = Duration::from_secs(1);
 pub(crate) struct Journal {
     spool: Spool,
     recent: RecentCalls,
+    running: RunningCalls,
+    /// This life of the process.
+    process: Uuid,
     archive: Arc<dyn Archive>,
     standing: watch::Receiver<Standing>,
     identity: Identity,
@@ -76,8 +89,9 @@ pub(crate) struct JournalSetup {
 impl Journal {
     pub(crate) fn new(setup: JournalSetup) -> Self {
         let JournalSetup { spool, calls_max, archive, standing, identity, keeps_numbers, clock, ids } = setup;
-        let recent = RecentCalls::new(calls_max);
-        Self { spool, recent, archive, standing, identity, keeps_numbers, clock, ids }
+        let (recent, running) = (RecentCalls::new(calls_max), RunningCalls::default());
+        let process = ids.call_id().0;
+        Self { spool, recent, running, process, archive, standing, identity, keeps_numbers, clock, ids }
     }
 
     fn write_down(&self, entry: &Entry) {
@@ -156,6 +170,51 @@ impl UsageSpool for Journal {
     fn append(&self, event: UsageEvent) {
         let user = self.user(self.recent.from(event.call).as_deref());
         self.write_down(&Entry::Usage(Box::new(UsageEntry { user_opt: user.map(|user| user.id), event })));
+    }
+
+    fn running(&self, call: CallId, run_opt: Option<Run>) {
+        self.running.note(call, run_opt);
+    }
+}
+
+impl Journal {
+    /// Writes down what runs and is in no usage event yet. Several times a second; what a process that is killed loses of
+    /// it, is what came after the last time.
+    pub(crate) fn note_running(&self) {
+        if let Some(calls) = self.running.stock(Instant::now()) {
+            self.write_running(calls);
+        }
+    }
+
+    /// Nothing runs any more, or not yet.
+    pub(crate) fn note_nothing_runs(&self) {
+        self.write_running(Vec::new());
+    }
+
+    fn write_running(&self, calls: Vec<RunningCall>) {
+        let (process, at) = (self.process, self.clock.now());
+        self.write_down(&Entry::Running(RunningEntry { process, at, calls }));
+    }
+
+    /// An actor's part in a call is over, and maybe the call with it.
+    pub(crate) fn ended(&self, facts: &CallFacts, is_last: bool) {
+        self.write_down(&Entry::Ending(Box::new(EndingEntry {
+            id: self.ids.event_id(),
+            at: self.clock.now(),
+            call: facts.call,
+            agent: facts.agent.clone(),
+            mode: facts.mode,
+            is_last,
+            failed: facts.observation.failed,
+            early_hang_up: facts.observation.early_hang_up,
+            response_ms: facts.observation.response_ms.clone(),
+        })));
+    }
+}
+
+impl Outcomes for Journal {
+    fn tell(&self, call: CallId, reward: f64, note: String) {
+        self.write_down(&Entry::Outcome(OutcomeEntry { call, at: self.clock.now(), reward, note }));
     }
 }
 

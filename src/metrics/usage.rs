@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use tandem_actors::ports::UsageSpool;
+use tandem_actors::ports::{CallId, UsageSpool};
+use tandem_actors::usage::Run;
 use tandem_actors::usage::event::{Tokens, UsageEvent};
 
 use super::Metrics;
@@ -53,6 +54,10 @@ impl UsageSpool for CountedUsage {
         self.count(&event);
         self.spool.append(event);
     }
+
+    fn running(&self, call: CallId, run_opt: Option<Run>) {
+        self.spool.running(call, run_opt);
+    }
 }
 
 /// Tokens by kinds that have none in common: their sum is all of them.
@@ -75,7 +80,7 @@ mod tests {
     use std::time::Duration;
 
     use tandem_actors::mode::Mode;
-    use tandem_actors::ports::{CallId, ModelId};
+    use tandem_actors::ports::ModelId;
     use tandem_actors::testing::{FlatPrice, MemorySpool, VirtualClock, always};
     use tandem_actors::usage::{Amount, Item, Used, Work};
     use tandem_wire::openai::Usage;

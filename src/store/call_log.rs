@@ -19,13 +19,16 @@ use crate::call_log::{Call, CallFilter, CallLog, CallLogUnreadable, Conversation
 use crate::money::{Microusd, Usd};
 
 const COLUMNS: &str = "id, call_sid, user_id, agent, from_number, to_number, started_at, ended_at, over_at, state, \
-                       routed, rule, mode, failed, spent";
+                       routed, rule, mode, failed, spent, reward";
+
+/// Calls, with what came of them.
+const CALLS: &str = "calls LEFT JOIN call_outcomes ON call_outcomes.call_id = calls.id";
 
 /// `COLUMNS`
 #[rustfmt::skip]
 type CallRow = (
     Id, String, Option<Id>, String, Option<String>, Option<String>, Stamp, Option<Stamp>, Option<Stamp>, String,
-    String, Option<String>, String, String, String,
+    String, Option<String>, String, String, String, Option<f64>,
 );
 
 /// `who, text, heard_text, began_ms, audio_ms, heard_ms, complete`
@@ -76,7 +79,7 @@ impl Store {
         let before = Id(before_opt.unwrap_or(Uuid::max()));
         let read = self.read(async move |connection| {
             let select = format!(
-                "SELECT {COLUMNS} FROM calls WHERE id < $1 AND ($2 IS NULL OR agent = $2) AND ($3 IS NULL OR mode = $3) \
+                "SELECT {COLUMNS} FROM {CALLS} WHERE id < $1 AND ($2 IS NULL OR agent = $2) AND ($3 IS NULL OR mode = $3) \
                  AND ($4 IS NULL OR (ended_at IS NULL AND over_at IS NULL) = $4) \
                  AND ($5 IS NULL OR user_id = $5) AND ($6 IS NULL OR from_number = $6) \
                  AND ($7 IS NULL OR started_at >= $7) AND ($8 IS NULL OR started_at < $8) \
@@ -97,7 +100,7 @@ impl Store {
 
     async fn conversation(&self, id: Uuid) -> Result<Option<Conversation>, StoreError> {
         let read = self.read(async move |connection| {
-            let select = format!("SELECT {COLUMNS} FROM calls WHERE id = $1");
+            let select = format!("SELECT {COLUMNS} FROM {CALLS} WHERE id = $1");
             let found: Option<CallRow> = row!(connection, AssertSqlSafe(select), Id(id))?;
             let select = "SELECT who, text, heard_text, began_ms, audio_ms, heard_ms, complete FROM turns \
                           WHERE call_id = $1 ORDER BY began_ms, part";
@@ -132,7 +135,7 @@ impl Store {
 
 fn call(row: CallRow) -> Result<Call, StoreError> {
     let (Id(id), call_sid, user, agent, from, to, Stamp(started_at), ended_at, over_at, ..) = row;
-    let (.., state, routed, rule, mode, failed, spent) = row;
+    let (.., state, routed, rule, mode, failed, spent, outcome) = row;
     let state: CallState = meant(&state)?;
     let state = if over_at.is_some() { state.for_good() } else { state };
     let (state, end_reason) = match state {
@@ -158,6 +161,7 @@ fn call(row: CallRow) -> Result<Call, StoreError> {
         failed: meant(&failed)?,
         cost_usd: Usd(Microusd::from(spent.microusd)),
         unpriced: spent.unpriced,
+        outcome,
     })
 }
 

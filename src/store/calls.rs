@@ -3,6 +3,8 @@
 //!
 //! It refuses to know how a call goes on.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
@@ -17,7 +19,7 @@ use super::columns::{Id, Stamp};
 use super::database::{Connection, execute, row, rows};
 use super::error::StoreError;
 use super::rows::{Again, Kind, Row, Table, id, integer, stamp, text};
-use super::{Store, rollup};
+use super::{Store, rollup, running};
 use crate::journal::{
     Archive, ArchiveError, Batch, CallEntry, EndingEntry, EventEntry, OutcomeEntry, TurnKey, UsageEntry,
 };
@@ -82,7 +84,7 @@ const EVENT_LOG: Table = Table {
     again: Again::Stays,
 };
 
-const USAGE_EVENTS: Table = Table {
+pub(super) const USAGE_EVENTS: Table = Table {
     name: "usage_events",
     columns: &[
         ("id", Kind::Id),
@@ -149,7 +151,7 @@ impl Archive for Store {
         number: u64,
         batch: Batch,
     ) -> LocalBoxFuture<'static, Result<(), ArchiveError>> {
-        let store = self.clone();
+        let (store, ids) = (self.clone(), Arc::clone(&self.ids));
         let write = async move |connection: &mut Connection<'_>| {
             if written(connection, spool).await? >= number {
                 return Ok(()); // the answer was lost, not the writing
@@ -159,7 +161,8 @@ impl Archive for Store {
             let advance = "INSERT INTO spools (id, number) VALUES ($1, $2) \
                            ON CONFLICT (id) DO UPDATE SET number = excluded.number";
             let number = i64::try_from(number).unwrap_or(i64::MAX);
-            execute!(connection, advance, Id(spool), number).map(drop)
+            execute!(connection, advance, Id(spool), number)?;
+            running::settle(connection, spool, &batch.running, &*ids).await
         };
         let done = async move {
             store.write(write).await.map_err(|source| StoreError::Write { what: JOURNAL, source })
@@ -318,7 +321,7 @@ fn outcome_row(outcome: &OutcomeEntry) -> Row {
 }
 
 /// What is written as its name in JSON, by itself.
-fn name(value: &impl Serialize) -> Value {
+pub(super) fn name(value: &impl Serialize) -> Value {
     serde_json::to_value(value).expect("a name is a text")
 }
 

@@ -31,8 +31,8 @@ macro_rules! changes {
     };
 }
 
-pub(super) const CHANGES: [Change; 5] =
-    changes![1 "settings", 2 "audit_log", 3 "calls", 4 "usage_events", 5 "analytics"];
+pub(super) const CHANGES: [Change; 6] =
+    changes![1 "settings", 2 "audit_log", 3 "calls", 4 "usage_events", 5 "analytics", 8 "running"];
 
 fn migrator(text: impl Fn(&Change) -> &'static str) -> Migrator {
     let migration = |change: &Change| {

@@ -16,6 +16,7 @@
 //! | `call_log.rs` | the same, as operators read them |
 //! | `usage_log.rs` | usage, as operators read it |
 //! | `rollup.rs` | days, summed up again whenever something was written of them |
+//! | `running.rs` | time that a killed process could not tell |
 //! | `rows.rs` | many rows at once |
 //! | `spending.rs` | what a month has cost so far |
 //! | `statistics.rs` | sums of days as operators read them, and revenue |
@@ -41,6 +42,7 @@ mod place;
 mod retention;
 mod rollup;
 mod rows;
+mod running;
 mod settings;
 mod spending;
 mod statistics;

@@ -22,7 +22,7 @@ pub enum Aging {
     Turns,
     /// What happened in them.
     Events,
-    /// What they used.
+    /// What they used, and how they ended: sums of it stay.
     Usage,
 }
 
@@ -51,7 +51,12 @@ impl Store {
                     "DELETE FROM event_log WHERE id IN (SELECT id FROM event_log WHERE id < $1 ORDER BY id LIMIT $2)",
                 ),
                 Aging::Usage => (
-                    &[],
+                    &[
+                        "DELETE FROM call_endings WHERE id IN \
+                         (SELECT id FROM call_endings WHERE id < $1 ORDER BY id LIMIT $2)",
+                        "DELETE FROM call_outcomes WHERE call_id IN \
+                         (SELECT call_id FROM call_outcomes WHERE call_id < $1 ORDER BY call_id LIMIT $2)",
+                    ],
                     "DELETE FROM usage_events WHERE id IN \
                      (SELECT id FROM usage_events WHERE id < $1 ORDER BY id LIMIT $2)",
                 ),

@@ -167,6 +167,13 @@ pub(super) async fn mark(
     DIRTY_HOURS.put(connection, marks.collect()).await
 }
 
+/// Marks the hour of something that came from no spool.
+pub(super) async fn mark_hour(connection: &mut Connection<'_>, at: Timestamp) -> sqlx::Result<()> {
+    let mark = "INSERT INTO dirty_hours (hour, spool, number) VALUES ($1, $2, 1) \
+                ON CONFLICT (hour, spool) DO UPDATE SET number = dirty_hours.number + 1";
+    execute!(connection, mark, Stamp(hour(at)), Id(Uuid::nil())).map(drop)
+}
+
 /// The first moment of the hour, in UTC.
 fn hour(at: Timestamp) -> Timestamp {
     let seconds = at.as_second();
@@ -188,16 +195,15 @@ fn days_of(hour: Timestamp, zone: &TimeZone) -> BTreeSet<Date> {
 impl Store {
     /// Sums up again all days of which something was written, or all there are if they were summed up in another zone.
     pub async fn roll_up(&self, calendar: &Calendar) -> Result<RolledUp, StoreError> {
-        let zone = calendar.zone.iana_name().unwrap_or("UTC").to_owned();
         let read = self.read(async |connection| settings::get(connection, TIME_ZONE).await);
         let known = read.await.map_err(unread)?;
         match known {
-            Some(known) if known == json!(zone).to_string() => {}
-            Some(_) => {
-                tracing::info!(zone, "days are those of another zone now: all are summed up again");
+            Some(known) if known == calendar.zone_document() => {}
+            Some(before) => {
+                tracing::info!(before, "days are those of another zone now: all are summed up again");
                 return self.rebuild(calendar).await;
             }
-            None => self.note_zone(&zone).await?,
+            None => self.note_zone(calendar).await?,
         }
         self.roll_up_marked(calendar).await
     }
@@ -225,12 +231,12 @@ impl Store {
         for day in days {
             done.note(self.sum_up(day, calendar).await?);
         }
-        self.note_zone(calendar.zone.iana_name().unwrap_or("UTC")).await?;
+        self.note_zone(calendar).await?;
         Ok(done)
     }
 
-    async fn note_zone(&self, zone: &str) -> Result<(), StoreError> {
-        let (document, at) = (json!(zone).to_string(), self.clock.now());
+    async fn note_zone(&self, calendar: &Calendar) -> Result<(), StoreError> {
+        let (document, at) = (calendar.zone_document(), self.clock.now());
         let noted =
             self.write(async move |connection| settings::put(connection, TIME_ZONE, &document, at).await);
         noted.await.map_err(unwritten)
@@ -297,6 +303,13 @@ impl Store {
             Ok(found.map(|(revision,)| revision))
         });
         read.await.map_err(unread)
+    }
+}
+
+impl Calendar {
+    /// The zone's name as it stands in the settings.
+    fn zone_document(&self) -> String {
+        json!(self.zone.iana_name()).to_string()
     }
 }
 

@@ -42,6 +42,15 @@ impl Ground {
     }
 }
 
+impl Store {
+    /// Says something to the database that has a time in it, or none.
+    async fn write_raw(&self, sql: &'static str, at: jiff::Timestamp) {
+        let done = self
+            .write(async move |connection| database::execute!(connection, sql, columns::Stamp(at)).map(drop));
+        done.await.unwrap();
+    }
+}
+
 /// What must hold on either database.
 macro_rules! on_both {
     ($(async fn $name:ident($ground:ident) $body:block)*) => {$(
@@ -348,5 +357,6 @@ async fn both_databases_have_the_same_tables_and_columns() {
 mod calls;
 mod postgresql;
 mod rollup;
+mod running;
 mod spending;
 mod sqlite;

@@ -61,6 +61,11 @@ impl Postgres {
         format!("postgres:///postgres?host={}&user=tandem", self.folder.path().display())
     }
 
+    /// What the server has said since it was started.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
     /// Starts the server, which was stopped.
     pub(crate) fn go_on(&mut self) {
         let mut command = self.command("postgres");
@@ -72,8 +77,7 @@ impl Postgres {
         let since = Instant::now();
         while !self.command("pg_isready").arg("-h").arg(self.folder.path()).output().unwrap().status.success()
         {
-            let log = || fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-            assert!(since.elapsed() < READY_WITHIN, "PostgreSQL does not start: {}", log());
+            assert!(since.elapsed() < READY_WITHIN, "PostgreSQL does not start: {}", self.log());
             thread::sleep(Duration::from_millis(20)); // it tells nobody when it is ready
         }
     }

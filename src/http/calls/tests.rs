@@ -9,7 +9,7 @@ use tandem_media::playout::Part;
 use uuid::Uuid;
 
 use super::super::control_room::{ControlRoom, Told};
-use crate::journal::{Archive, Batch, Entry, EventEntry, User, call_entry};
+use crate::journal::{Archive, Batch, Entry, EventEntry, OutcomeEntry, User, call_entry};
 
 const USER: Uuid = Uuid::from_u128(99);
 
@@ -66,6 +66,25 @@ fn call(n: u64) -> CallId {
     CallId(Uuid::from_u128(u128::from(n)))
 }
 
+/// Outcomes of calls that finished on another node, or long ago.
+#[actix_rt::test]
+async fn an_outcome_is_taken_of_every_call_that_is_over() {
+    let room = room().await;
+    let tell =
+        async |n: u64, body: &str| room.post(&format!("/api/v1/calls/{}/outcome", call(n)), body).await;
+    assert_eq!(tell(2, r#"{"reward": 0.75}"#).await.status, 200);
+    assert_eq!(*room.desk.outcomes.lock().unwrap(), [(call(2), 0.75)]);
+    let (id, at, note) = (call(2), second(200), "booked".to_owned());
+    let entry = Entry::Outcome(OutcomeEntry { call: id, at, reward: 0.75, note });
+    Archive::write(&room.store, Uuid::nil(), 2, Batch::of([entry])).await.unwrap();
+    assert_eq!(room.get(&format!("/api/v1/calls/{id}")).await.body["outcome"], 0.75);
+    assert_eq!(tell(2, r#"{"reward": 0.75}"#).await.status, 200, "it may be repeated");
+    let other = tell(2, r#"{"success": false}"#).await;
+    assert_eq!((other.status, other.detail()), (409, "the call's outcome is 0.75 already"));
+    let live = tell(5, r#"{"success": true}"#).await;
+    assert_eq!((live.status, live.detail().ends_with("is not over")), (409, true), "{live:?}");
+}
+
 /// The numbers of the calls on a page.
 fn numbers(page: &Told) -> Vec<u64> {
     assert_eq!(page.status, 200, "{page:?}");
@@ -115,7 +134,7 @@ async fn one_call_is_told_with_its_turns_and_its_cost() {
         "started_at": second(120).to_string(), "ended_at": second(150).to_string(),
         "state": "ended", "end_reason": "caller_hung_up",
         "routed": "realtime", "rule": null, "mode": "cascade", "failed": [],
-        "cost_usd": 0.002_468, "unpriced": 0,
+        "cost_usd": 0.002_468, "unpriced": 0, "outcome": null,
         "turns": [
             {"who": "agent", "text": "Good evening, night desk.", "heard_text": "Good evening, night desk.",
              "began_ms": 0, "audio_ms": 2_000, "heard_ms": null, "complete": true},

@@ -169,7 +169,7 @@ async fn told(store: &Store) -> Dashboard {
 }
 
 /// The sums of a day, by looking at all calls again: `sessions, minutes, tool calls, users, micro-dollars, unpriced`.
-fn brute_force(calls: &[Call], day: Date) -> Option<(i64, f64, i64, i64, i64, i64)> {
+fn brute_force(calls: &[Call], day: Date) -> Option<(usize, f64, u64, usize, u64, u64)> {
     let began: Vec<&Call> = calls.iter().filter(|call| call.day(0) == day).collect();
     let minutes = calls.iter().flat_map(|call| (0..call.minutes).filter(|minute| call.day(*minute) == day));
     let there = calls.iter().filter(|call| (0..call.minutes).any(|minute| call.day(minute) == day));
@@ -179,12 +179,11 @@ fn brute_force(calls: &[Call], day: Date) -> Option<(i64, f64, i64, i64, i64, i6
     if sessions == 0 && minutes == 0 && !ended {
         return None;
     }
-    let sum = |of: fn(&Call) -> u64| began.iter().map(|call| of(call)).sum::<u64>().cast_signed();
+    let sum = |of: fn(&Call) -> u64| began.iter().map(|call| of(call)).sum::<u64>();
     let (tool_calls, microusd) =
         (sum(|call| call.tool_calls), sum(|call| call.microusd_opt.unwrap_or_default()));
     let unpriced = sum(|call| u64::from(call.microusd_opt.is_none()));
-    let users = users.len();
-    Some((sessions as i64, minutes as f64, tool_calls, users as i64, microusd, unpriced))
+    Some((sessions, minutes as f64, tool_calls, users.len(), microusd, unpriced))
 }
 
 type DailyRow = (columns::Day, i64, f64, i64, i64, i64, i64, i64, i64, i64);
@@ -221,16 +220,19 @@ async fn is_what_brute_force_says(store: &Store, calls: &[Call]) {
     while day <= LAST.tomorrow().unwrap() {
         let row = rows.iter().find(|row| row.0.0 == day);
         let sums = row.map(|(_, sessions, minutes, tools, users, cost, unpriced, ..)| {
-            (*sessions, *minutes, *tools, *users, *cost, *unpriced)
+            let [tools, cost, unpriced] = [tools, cost, unpriced].map(|n| n.cast_unsigned());
+            let [sessions, users] = [sessions, users].map(|n| usize::try_from(*n).unwrap());
+            (sessions, *minutes, tools, users, cost, unpriced)
         });
         assert_eq!(sums, brute_force(calls, day), "{day}");
         let came_back = |n: i32| {
             let first = day.saturating_sub(n.days());
             let of_user = |days: &&BTreeSet<Date>| days.first() == Some(&first) && days.contains(&day);
-            days.values().filter(of_user).count() as i64
+            days.values().filter(of_user).count()
         };
         if let Some((.., d1, d7, d30)) = row {
-            assert_eq!((*d1, *d7, *d30), (came_back(1), came_back(7), came_back(30)), "{day}");
+            let told = [d1, d7, d30].map(|n| usize::try_from(*n).unwrap());
+            assert_eq!(told, [1, 7, 30].map(came_back), "{day}");
         }
         told_days += usize::from(row.is_some());
         day = day.tomorrow().unwrap();
@@ -242,7 +244,7 @@ async fn is_what_brute_force_says(store: &Store, calls: &[Call]) {
     for (columns::Id(user), columns::Day(first), columns::Day(last), sessions, minutes, tools) in users {
         assert_eq!((Some(&first), Some(&last)), (days[&user].first(), days[&user].last()));
         let calls: Vec<&Call> = calls.iter().filter(|call| call.user_opt == Some(user)).collect();
-        assert_eq!(sessions, calls.len() as i64);
+        assert_eq!(usize::try_from(sessions), Ok(calls.len()));
         assert_eq!(Some(minutes), Some(calls.iter().map(|call| call.minutes as f64).sum()));
         assert_eq!(tools, calls.iter().map(|call| call.tool_calls.cast_signed()).sum::<i64>());
     }
@@ -361,13 +363,5 @@ on_both! {
         say(&store, "DROP TABLE revenue").await.unwrap();
         assert!(store.enter(vec![money(3, LAST, 1)], "ann".to_owned()).await.is_err());
         assert!(store.history(LAST).await.unwrap_err().to_string().starts_with("cannot read the statistics: "));
-    }
-}
-
-impl Store {
-    async fn write_raw(&self, sql: &'static str, at: Timestamp) {
-        let done = self
-            .write(async move |connection| database::execute!(connection, sql, columns::Stamp(at)).map(drop));
-        done.await.unwrap();
     }
 }
