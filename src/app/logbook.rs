@@ -10,6 +10,7 @@ use secrecy::ExposeSecret;
 use tandem_actors::ports::{Clock, Ids};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::{StartError, hexadecimal, random_bytes};
@@ -28,6 +29,8 @@ const RUNNING_EVERY: Duration = Duration::from_millis(100);
 
 pub(super) struct Logbook {
     journal: Arc<Journal>,
+    /// Writes down what runs.
+    running: JoinHandle<()>,
     spool: Spool,
     /// Tells when all of a closed spool is written.
     written: oneshot::Receiver<()>,
@@ -67,8 +70,8 @@ impl Logbook {
         });
         journal.note_nothing_runs(); // and what a killed process left running is told
         let journal = Arc::new(journal);
-        actix_rt::spawn(keep_running(Arc::clone(&journal)));
-        Ok(Self { journal, spool, written, _temporary_opt: temporary_opt })
+        let running = actix_rt::spawn(keep_running(Arc::clone(&journal)));
+        Ok(Self { journal, running, spool, written, _temporary_opt: temporary_opt })
     }
 
     /// Takes what happens in calls, what they use, how they end, and what comes of them.
@@ -89,7 +92,8 @@ impl Logbook {
 
     /// Everything that happened is on disk when this returns, and in the tables if they are to be had.
     pub(super) async fn close(self) {
-        let Self { journal, spool, written, .. } = self;
+        let Self { journal, running, spool, written, .. } = self;
+        running.abort();
         journal.note_nothing_runs();
         match tokio::task::spawn_blocking(move || spool.close()).await {
             Ok(Ok(())) => {}

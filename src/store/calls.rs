@@ -84,6 +84,19 @@ const EVENT_LOG: Table = Table {
     again: Again::Stays,
 };
 
+const MODE_CHANGES: Table = Table {
+    name: "mode_changes",
+    columns: &[
+        ("id", Kind::Id),
+        ("call_id", Kind::Id),
+        ("at", Kind::Stamp),
+        ("mode", Kind::Text),
+        ("went_to", Kind::Text),
+        ("why", Kind::Text),
+    ],
+    again: Again::Stays,
+};
+
 pub(super) const USAGE_EVENTS: Table = Table {
     name: "usage_events",
     columns: &[
@@ -224,6 +237,8 @@ async fn put(connection: &mut Connection<'_>, batch: &Batch) -> sqlx::Result<()>
         execute!(connection, over, call_sid.clone(), Stamp(*at))?;
     }
     EVENT_LOG.put(connection, batch.events.iter().map(event_row).collect()).await?;
+    let changes = batch.events.iter().filter(|event| event.what["event"] == "mode_switched");
+    MODE_CHANGES.put(connection, changes.map(mode_change_row).collect()).await?;
     USAGE_EVENTS.put(connection, batch.usage.values().map(usage_row).collect()).await?;
     CALL_ENDINGS.put(connection, batch.endings.values().map(ending_row).collect()).await?;
     CALL_OUTCOMES.put(connection, batch.outcomes.values().map(outcome_row).collect()).await
@@ -279,6 +294,11 @@ fn event_row(event: &EventEntry) -> Row {
     let name = event.what["event"].as_str().unwrap_or_default();
     let at_us = integer(event.at_us);
     vec![id(event.id), stamp(event.at), id(event.call.0), at_us, text(name), document(&event.what)]
+}
+
+fn mode_change_row(event: &EventEntry) -> Row {
+    let word = |field: &str| text(event.what[field].as_str().unwrap_or_default());
+    vec![id(event.id), id(event.call.0), stamp(event.at), word("from"), word("to"), word("why")]
 }
 
 fn usage_row(UsageEntry { user_opt, event }: &UsageEntry) -> Row {

@@ -31,8 +31,7 @@ macro_rules! changes {
     };
 }
 
-pub(super) const CHANGES: [Change; 6] =
-    changes![1 "settings", 2 "audit_log", 3 "calls", 4 "usage_events", 5 "analytics", 8 "running"];
+pub(super) const CHANGES: [Change; 7] = changes![1 "settings", 2 "audit_log", 3 "calls", 4 "usage_events", 5 "analytics", 7 "running", 8 "mode_changes"];
 
 fn migrator(text: impl Fn(&Change) -> &'static str) -> Migrator {
     let migration = |change: &Change| {

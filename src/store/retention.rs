@@ -36,6 +36,8 @@ impl Store {
                 Aging::Calls => (
                     &[
                         "DELETE FROM turns WHERE call_id IN (SELECT id FROM calls WHERE id < $1 ORDER BY id LIMIT $2)",
+                        "DELETE FROM mode_changes WHERE call_id IN \
+                         (SELECT id FROM calls WHERE id < $1 ORDER BY id LIMIT $2)",
                         "DELETE FROM event_log WHERE call_id IN \
                          (SELECT id FROM calls WHERE id < $1 ORDER BY id LIMIT $2)",
                     ],

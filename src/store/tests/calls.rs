@@ -3,6 +3,7 @@
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tandem_actors::call::cost::Spent;
+use tandem_actors::call::timeline::What;
 use tandem_actors::fallback::ladder::Rung;
 use tandem_actors::ledger::{Ledger, Speaker};
 use tandem_actors::mode::Mode;
@@ -118,6 +119,16 @@ on_both! {
         assert_eq!((count(&store, "event_log").await, store.written(SPOOL).await), (2, Ok(3)));
         let other = Archive::write(&store, Uuid::from_u128(8), 1, Batch::of([happened(4)])).await;
         assert_eq!((other, count(&store, "event_log").await), (Ok(()), 3));
+        let (at, call) = (Duration::from_secs(3), CallId(Uuid::from_u128(1)));
+        let (from, to) = (Mode::Realtime, Rung::Mode(Mode::Cascade));
+        let what = serde_json::to_value(What::ModeSwitched { from, to, why: "lost".into() }).unwrap();
+        let at_us = u64::try_from(at.as_micros()).unwrap();
+        let changed = Entry::Event(EventEntry { id: Uuid::from_u128(5), at: time(3), call, at_us, what });
+        write(&store, 4, vec![changed]).await;
+        let select = "SELECT mode, went_to, why FROM mode_changes";
+        let found: Vec<(String, String, String)> =
+            store.read(async move |connection| rows!(connection, select)).await.unwrap();
+        assert_eq!(found, [("realtime".to_owned(), "cascade".to_owned(), "lost".to_owned())]);
     }
 
     async fn a_call_that_the_carrier_says_is_over_stays_so_until_another_has_its_name(ground) {
