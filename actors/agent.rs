@@ -31,6 +31,15 @@ pub struct Agent {
     pub too_costly: String,
 }
 
+impl Agent {
+    /// The same for a call that begins in a cheaper mode because a budget is used up: that is said first.
+    #[must_use]
+    pub fn for_want_of_money(&self) -> Self {
+        let greeting = format!("{} {}", self.too_costly, self.greeting).trim().to_owned();
+        Self { greeting, ..self.clone() }
+    }
+}
+
 /// How the provider tells that the caller has finished.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TurnDetection {
@@ -67,4 +76,26 @@ pub enum Eagerness {
 pub enum NoiseReduction {
     NearField,
     FarField,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::Opening;
+    use crate::testing::test_agent;
+
+    #[test]
+    fn who_wants_money_says_so_before_the_greeting_or_instead_of_it() {
+        let opens = |greeting: &str, too_costly: &str| {
+            let mut agent = test_agent();
+            (agent.greeting, agent.too_costly) = (greeting.to_owned(), too_costly.to_owned());
+            let instructions = Opening::Greet.instructions(&agent.for_want_of_money());
+            instructions.map(|words| {
+                words.rsplit_once("Open the call now. ").map_or(words.clone(), |words| words.1.to_owned())
+            })
+        };
+        assert_eq!(opens("Greet.", "Say why.").as_deref(), Some("Say why. Greet."));
+        assert_eq!(opens("", "Say why.").as_deref(), Some("Say why."));
+        assert_eq!(opens("Greet.", "").as_deref(), Some("Greet."));
+        assert_eq!(opens("", ""), None);
+    }
 }

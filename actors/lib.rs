@@ -41,13 +41,14 @@
 //!
 //! What the actors decide is decided by pure functions beside them: `call::decide` (the supervision table),
 //! `call::phase`, `call::replay` (what is heard again), `call::opening` (what a new engine owes), `call::silence` (the
-//! dead-air guard), `call::audit` (the balance sheet), `call::cost` (what was spent), `call::turns::conversation` (turn by
+//! dead-air guard), `call::audit` (the balance sheet), `call::cost` (what was spent), [`budgets`] (what a month may cost), `call::turns::conversation` (turn by
 //! turn), `usage::recorder` (prices), `usage::meter` (time and minutes), `usage::heard` (what was paid for in vain),
 //! `fallback::ladder` and `fallback::breaker`, `router::choose` and `router::plan`, `engine::realtime::session` and
 //! `engine::cascade::session` (the protocols), `leg::twilio::intake` (gaps) and `tandem_media::playout` (what was heard). The crate refuses to know
 //! HTTP, SQL, sockets and the environment: what it needs of the outside is in [`ports`].
 
 pub mod agent;
+pub mod budgets;
 pub mod call;
 pub mod engine;
 pub mod fallback;

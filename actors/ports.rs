@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -233,7 +234,13 @@ pub trait CallStore: Send + Sync {
     fn note(&self, call: CallId, at: Duration, what: &What);
 }
 
-/// What models cost. One per process, shared by all threads.
+/// Price lists, one after the other: they change while calls go on. One per process, shared by all threads.
+pub trait PriceLists: Send + Sync {
+    /// The list in use. Whoever prices something asks one list for all of it, its version included.
+    fn in_use(&self) -> Arc<dyn Prices>;
+}
+
+/// What models cost: one list, which does not change.
 pub trait Prices: Send + Sync {
     /// What this usage of a model's tokens costs, in micro-dollars, rounded up. Nothing when the price of the model, or of
     /// any kind of token that was used, is unknown: that is never free.

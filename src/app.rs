@@ -2,10 +2,10 @@
 //! in order.
 //!
 //! `app/house.rs` answers at the HTTP desk; `app/agents.rs` reads configuration for the call tree; `app/logbook.rs` opens
-//! the journal and closes it; `app/briefings.rs` tells agents who calls; `app/aftermath.rs` is what is done about a call that
-//! has ended, and `app/remembering.rs` has its caller remembered; `app/probes.rs` and `app/facts.rs` tell fallback and router
-//! how providers and calls fared; `app/sums.rs` sums up days, `app/housekeeping.rs` deletes what is old, and `app/rates.rs`
-//! estimates what a minute costs.
+//! the journal and closes it; `app/briefings.rs` tells agents who calls; `app/purses.rs` opens what calls are paid from;
+//! `app/aftermath.rs` is what is done about a call that has ended, and `app/remembering.rs` has its caller remembered;
+//! `app/probes.rs` and `app/facts.rs` tell fallback and router how providers and calls fared; `app/sums.rs` sums up days,
+//! `app/housekeeping.rs` deletes what is old, and `app/rates.rs` estimates what a minute costs.
 
 mod aftermath;
 mod agents;
@@ -15,6 +15,7 @@ mod house;
 mod housekeeping;
 mod logbook;
 mod probes;
+mod purses;
 mod rates;
 mod remembering;
 mod sums;
@@ -30,10 +31,11 @@ use actix::{Actor, Addr};
 use actix_server::ServerHandle;
 use jiff::SignedDuration;
 use secrecy::{ExposeSecret, SecretString};
+use tandem_actors::budgets::Budgets;
 use tandem_actors::call::CallReport;
 use tandem_actors::call::turns::Narrator;
 use tandem_actors::fallback::Fallback;
-use tandem_actors::ports::{ChatModel, Clock, Ids};
+use tandem_actors::ports::{ChatModel, Clock, Ids, PriceLists as _};
 use tandem_actors::router::{
     BookError, Known, Router, RouterSetup, Routing, RoutingBook, Standing as RoutingStands,
 };
@@ -48,6 +50,8 @@ use self::briefings::{Briefings, BriefingsSetup};
 use self::house::House;
 use self::logbook::Logbook;
 use self::probes::Probes;
+use self::purses::Purses;
+use self::rates::Rates;
 use self::remembering::{Remembering, Scribe};
 pub(crate) use self::sums::Sums;
 use crate::clips::ClipShelf;
@@ -59,7 +63,9 @@ use crate::http::{
 };
 use crate::instructions::TemplateError;
 use crate::journal::Journal;
-use crate::prices::{PRICES_FILE, PriceList, PricesError};
+use crate::metrics::usage::CountedUsage;
+use crate::metrics::{self, Metrics, standing};
+use crate::prices::{self, PricesError, PricesInUse};
 use crate::socket::SocketGauge;
 use crate::spool::SpoolError;
 use crate::store::{Store, StoreError};
@@ -118,11 +124,11 @@ impl App {
         let (carrier_sockets, provider_sockets) = (SocketGauge::default(), SocketGauge::default());
         let (clock, ids): (Arc<dyn Clock>, Arc<dyn Ids>) = (Arc::new(SystemClock), Arc::new(SystemIds));
         let calls_max = config.limits.calls_max as usize;
-        let prices = PriceList::load(Path::new(PRICES_FILE))?;
-        tracing::info!(version = prices.version, date = %prices.date, "prices read");
+        let prices = prices(config, &clock)?;
         let store =
             Store::open(config.database.url.expose_secret(), Arc::clone(&clock), Arc::clone(&ids)).await?;
         let logbook = Logbook::open(config, &store, &clock, &ids).await?;
+        let metrics = watched(&logbook, &prices);
         let analyst = Arc::new(analyst(config, &prices, &store, &clock, &ids));
         let briefings = Arc::new(briefings(config, &logbook, &clock)?);
         let agent = briefings.agent();
@@ -141,8 +147,8 @@ impl App {
         let narrator = |voice| Arc::new(clips.narrator(voice)) as Arc<dyn Narrator>;
         let workers = Arc::<Workers>::default();
         let recording = Recording {
-            prices: Arc::new(prices),
-            spool: Arc::<Journal>::clone(&journal),
+            prices: Arc::<PricesInUse>::clone(&prices),
+            spool: Arc::new(CountedUsage::new(Arc::<Journal>::clone(&journal), Arc::clone(&metrics))),
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
         };
@@ -171,18 +177,16 @@ impl App {
             goes_back_up: config.agent.go_back_up,
             limits: agents::limits(&config.limits),
             recording,
+            purses: purses(config, &store, &logbook, &clock),
+            metrics: Arc::clone(&metrics),
             tickets: Tickets::new(&ticket_secret(&config.twilio.auth_token)),
             tickets_required: config.twilio.validate_signatures,
             workers: Arc::clone(&workers),
             clock: Arc::clone(&clock),
             ids,
         });
-        let signatures = if config.twilio.validate_signatures {
-            Signatures::Checked(config.twilio.auth_token.clone())
-        } else {
-            Signatures::Off
-        };
-        let operation = operation(config, router, &store, &logbook, analyst, &clock);
+        let figures = Figures { analyst, prices, metrics: Arc::clone(&metrics) };
+        let operation = operation(config, router, &store, &logbook, figures, &clock);
         let address = listener.address();
         let server = http::serve(
             listener,
@@ -191,7 +195,7 @@ impl App {
                 turns: house,
                 clips,
                 operation,
-                gate: Arc::new(Gate::new(&config.server.public_url.to_string(), signatures)),
+                gate: Arc::new(gate(config)),
                 sockets: carrier_sockets.clone(),
                 sockets_max: calls_max + SOCKETS_OPENING_MAX,
                 threads: usize::from(config.server.workers),
@@ -273,14 +277,31 @@ fn remembering(
     config.memory.enabled.then(|| Arc::new(Remembering::start(scribe)))
 }
 
+fn gate(config: &Config) -> Gate {
+    let signatures = if config.twilio.validate_signatures {
+        Signatures::Checked(config.twilio.auth_token.clone())
+    } else {
+        Signatures::Off
+    };
+    Gate::new(&config.server.public_url.to_string(), signatures)
+}
+
+/// What operators are told by.
+struct Figures {
+    analyst: Arc<Analyst>,
+    prices: Arc<PricesInUse>,
+    metrics: Arc<Metrics>,
+}
+
 fn operation(
     config: &Config,
     router: Addr<Router>,
     store: &Store,
     logbook: &Logbook,
-    analyst: Arc<Analyst>,
+    figures: Figures,
     clock: &Arc<dyn Clock>,
 ) -> Operation {
+    let Figures { analyst, prices, metrics } = figures;
     Operation {
         rule: Arc::new(AdminRule {
             api_key: Some(config.admin.api_key.clone()),
@@ -289,6 +310,8 @@ fn operation(
         router,
         audit: Arc::new(store.clone()),
         calls: Arc::new(store.clone()),
+        prices,
+        metrics,
         outcomes: logbook.journal(),
         analyst,
         users: Arc::new(store.clone()),
@@ -296,6 +319,36 @@ fn operation(
         clock: Arc::clone(clock),
         who: Arc::new(WhoAnswers(config.agent.name.clone())),
     }
+}
+
+/// Metrics that look at what stands in the house.
+fn watched(logbook: &Logbook, prices: &Arc<PricesInUse>) -> Arc<Metrics> {
+    let (metrics, spool, prices) = (Metrics::new(), logbook.spool(), Arc::clone(prices));
+    metrics.look_at(move |metrics| standing::spool(&spool.state(), metrics));
+    metrics.look_at(move |metrics| standing::prices(&prices.standing(), metrics));
+    let metrics = Arc::new(metrics);
+    actix_rt::spawn(metrics::keep_up(Arc::downgrade(&metrics)));
+    metrics
+}
+
+/// What things cost, by a file that is watched from now on.
+fn prices(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<PricesInUse>, PricesError> {
+    let watch = prices::Watch::begin(Path::new(&config.prices.file), Arc::clone(clock))?;
+    let prices = watch.prices();
+    actix_rt::spawn(prices::keep_watch(watch));
+    Ok(prices)
+}
+
+/// What calls are paid from, in step with the database from now on.
+fn purses(config: &Config, store: &Store, logbook: &Logbook, clock: &Arc<dyn Clock>) -> Purses {
+    let purses = Purses {
+        budgets: Arc::new(Budgets::new(agents::budgets(&config.limits), config.analytics.time_zone.clone())),
+        spending: Arc::new(store.clone()),
+        callers: Box::new(logbook.callers()),
+        clock: Arc::clone(clock),
+    };
+    actix_rt::spawn(purses.keep_in_step());
+    purses
 }
 
 /// The router as operators left it, or as configured when they never touched it.
@@ -332,16 +385,17 @@ async fn router(
 /// What figures are told by.
 fn analyst(
     config: &Config,
-    prices: &PriceList,
+    prices: &Arc<PricesInUse>,
     store: &Store,
     clock: &Arc<dyn Clock>,
     ids: &Arc<dyn Ids>,
 ) -> Analyst {
+    let (rates, prices) = (Rates::of(config), Arc::clone(prices));
     Analyst {
         statistics: Arc::new(store.clone()),
         zone: config.analytics.time_zone.clone(),
         thresholds: agents::thresholds(&config.analytics),
-        rates: rates::rates(config, prices),
+        rates: Box::new(move || rates.by(&*prices.in_use())),
         clock: Arc::clone(clock),
         ids: Arc::clone(ids),
     }

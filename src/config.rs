@@ -83,6 +83,8 @@ pub struct Config {
     #[config(nested)]
     pub limits: Limits,
     #[config(nested)]
+    pub prices: Prices,
+    #[config(nested)]
     pub log: Log,
 }
 
@@ -350,8 +352,8 @@ pub struct Agent {
     #[config(default = "Say that the call has to end here, and goodbye.")]
     pub farewell: String,
 
-    /// What the agent is told to say when a call has reached `limits.call_cost_usd_max`, before it goes on in a cheaper
-    /// mode. Empty: it just goes on.
+    /// What the agent is told to say when a call has reached `limits.call_cost_usd_max` or a budget of a month, before it
+    /// goes on in a cheaper mode. Empty: it just goes on.
     #[config(default = "Say that you go on in a simpler way now, in one short sentence.")]
     pub too_costly: String,
 
@@ -431,6 +433,10 @@ pub struct Traditional {
     /// Said first, word for word.
     #[config(default = "Hello, how can I help you?")]
     pub greeting: String,
+
+    /// Said before it, word for word, in a call that begins in this mode only because a budget of `limits` is used up.
+    #[config(default = "I can only speak in a simple way today.")]
+    pub too_costly: String,
 
     /// Said to a caller who says nothing.
     #[config(default = "Are you still there?")]
@@ -560,6 +566,38 @@ pub struct Limits {
         "must be 0.000001 to 1000000, with at most six decimals"
     ))]
     pub call_cost_usd_max: Option<f64>,
+
+    /// What each user's calls may cost in a calendar month of `analytics.time_zone`, models and the line to the carrier, in
+    /// US dollars like the key above. Then his calls go on in the cheapest mode of `agent.ladder`, and begin there, each
+    /// with a sentence about it; there they go on. Known to the event on this node, to two minutes on others. Not set: no
+    /// bound.
+    #[config(validate(
+        microusd(*user_month_usd_max).is_some_and(|cost| cost > 0),
+        "must be 0.000001 to 1000000, with at most six decimals"
+    ))]
+    pub user_month_usd_max: Option<f64>,
+
+    /// The same for the calls of each agent.
+    #[config(validate(
+        microusd(*agent_month_usd_max).is_some_and(|cost| cost > 0),
+        "must be 0.000001 to 1000000, with at most six decimals"
+    ))]
+    pub agent_month_usd_max: Option<f64>,
+
+    /// The same for all calls together.
+    #[config(validate(
+        microusd(*month_usd_max).is_some_and(|cost| cost > 0),
+        "must be 0.000001 to 1000000, with at most six decimals"
+    ))]
+    pub month_usd_max: Option<f64>,
+}
+
+#[derive(Debug, confique::Config)]
+pub struct Prices {
+    /// What models and the line cost. Read again when it changes: a list that differs must have a higher `version`, and
+    /// one with an error is rejected whole. Without the file, the list counts that the program was built with.
+    #[config(default = "config/prices.toml", deserialize_with = value::name)]
+    pub file: String,
 }
 
 #[derive(Debug, confique::Config)]

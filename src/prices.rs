@@ -1,23 +1,32 @@
 //! The price list: what tokens, minutes and characters of each model cost, and minutes of the carrier's.
 //!
-//! It refuses to know who used what. Money is in integer micro-dollars, so that sums are exact. That is also the unit of
-//! the list's own figures: a dollar per million tokens is a micro-dollar per token.
+//! It refuses to know who used what, and when another list takes its place: `prices/in_use.rs` judges that, and
+//! `prices/watch.rs` looks at the file. Money is in integer micro-dollars, so that sums are exact. That is also the unit
+//! of the list's own figures: a dollar per million tokens is a micro-dollar per token.
+
+mod in_use;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::civil::Date;
 use serde::de::{Error, Unexpected, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tandem_actors::ports::{Line, Prices};
 use tandem_wire::openai::Usage;
 use toml::Spanned;
 
-/// Read at the start when it is there, relative to the working directory.
+pub use self::in_use::{Origin, PricesInUse, Rejection, Standing};
+pub use self::watch::{Watch, keep_watch};
+use crate::money::{Microusd, Usd};
+
+/// Where the list is unless `prices.file` says otherwise, relative to the working directory.
 pub const PRICES_FILE: &str = "config/prices.toml";
 
 /// Otherwise what that file was when the program was built.
@@ -26,11 +35,18 @@ const BUILT_IN: &str = include_str!("../config/prices.toml");
 /// No model costs a dollar a token: a price beyond is a slip of the pen.
 const USD_MAX: f64 = 1e6;
 
-#[derive(Clone, Debug)]
+/// A list of a hundred models has 10 KB.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// As JSON it reads as its file does, in dollars.
+#[derive(Clone, Debug, Serialize)]
 pub struct PriceList {
     /// Raised with every change, so that what was priced can say by which list.
     pub version: u32,
     pub date: Date,
+    /// Where the version stands in the file.
+    #[serde(skip)]
+    version_line: usize,
     tokens: BTreeMap<String, TokenPrices>,
     minutes: BTreeMap<String, Price>,
     characters: BTreeMap<String, Price>,
@@ -38,22 +54,30 @@ pub struct PriceList {
 }
 
 /// Per started minute. What is absent is unknown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 struct CarrierPrices {
+    #[serde(skip_serializing_if = "Option::is_none")]
     inbound_call: Option<Price>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     media_stream: Option<Price>,
 }
 
 /// Per million tokens of each kind. What is absent is unknown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 struct TokenPrices {
+    #[serde(skip_serializing_if = "Option::is_none")]
     text_in: Option<Price>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     text_cached_in: Option<Price>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     text_out: Option<Price>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     audio_in: Option<Price>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     audio_cached_in: Option<Price>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     audio_out: Option<Price>,
 }
 
@@ -68,6 +92,8 @@ pub enum PricesError {
     Unreadable { file: PathBuf, source: io::Error },
     #[error("bad prices in {}, line {line}: {problem}", .file.display())]
     Bad { file: PathBuf, line: usize, problem: String },
+    #[error("prices in {} are gone", .file.display())]
+    Gone { file: PathBuf },
 }
 
 /// Dollars as micro-dollars. Nothing when they are below 0, not finite, beyond a million, or finer than that.
@@ -79,24 +105,31 @@ pub fn microusd(usd: f64) -> Option<u64> {
 }
 
 impl PriceList {
-    /// The list of this file, or the one built in when there is no such file.
-    pub fn load(file: &Path) -> Result<Self, PricesError> {
-        match fs::read_to_string(file) {
-            Ok(text) => Self::read(&text, file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Self::read(BUILT_IN, Path::new(PRICES_FILE))
-            }
+    /// The list of this file. Nothing when there is no such file.
+    fn of_file(file: &Path) -> Result<Option<Self>, PricesError> {
+        match contents(file) {
+            Ok(text) => Self::read(&text, file).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(PricesError::Unreadable { file: file.to_owned(), source }),
         }
     }
 
+    pub(crate) fn built_in() -> Self {
+        Self::read(BUILT_IN, Path::new(PRICES_FILE)).expect("a test reads the list that is built in")
+    }
+
     fn read(text: &str, file: &Path) -> Result<Self, PricesError> {
-        let bad = |offset: usize, problem: String| {
-            let line = 1 + text.bytes().take(offset).filter(|&byte| byte == b'\n').count();
-            PricesError::Bad { file: file.to_owned(), line, problem }
-        };
-        let Written { version, date, tokens, minutes, characters, carrier } = toml::from_str(text)
-            .map_err(|error| bad(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
+        let line = |offset: usize| 1 + text.bytes().take(offset).filter(|&byte| byte == b'\n').count();
+        let bad = |offset, problem| PricesError::Bad { file: file.to_owned(), line: line(offset), problem };
+        let Written { version, date, tokens, minutes, characters, carrier } =
+            toml::from_str(text).map_err(|error| {
+                let span = error.span().unwrap_or_default();
+                let problem = match key(text, &span, error.message()) {
+                    Some(key) => format!("`{key}`: {}", error.message()),
+                    None => error.message().to_owned(),
+                };
+                bad(span.start, problem)
+            })?;
         let mut seen = BTreeSet::new();
         for name in tokens.keys().chain(minutes.keys()).chain(characters.keys()) {
             if !seen.insert(name.get_ref()) {
@@ -107,9 +140,44 @@ impl PriceList {
         if let Some((name, _)) = tokens.iter().find(|(_, prices)| **prices == TokenPrices::default()) {
             return Err(bad(name.span().start, format!("`{}` has no price", name.get_ref())));
         }
+        let version_line = line(version.span().start);
+        let version = version.into_inner();
         let (tokens, minutes, characters) = (plain(tokens), plain(minutes), plain(characters));
-        Ok(Self { version, date, tokens, minutes, characters, carrier })
+        Ok(Self { version, date, version_line, tokens, minutes, characters, carrier })
     }
+
+    /// Whether it says the same, however it is written.
+    fn says_the_same_as(&self, other: &Self) -> bool {
+        (self.version, self.date, self.carrier) == (other.version, other.date, other.carrier)
+            && self.tokens == other.tokens
+            && self.minutes == other.minutes
+            && self.characters == other.characters
+    }
+}
+
+fn contents(file: &Path) -> io::Result<String> {
+    let opened = File::open(file)?;
+    if !opened.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let mut text = String::new();
+    opened.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::other(format!("it has more than {FILE_BYTES_MAX} bytes")));
+    }
+    Ok(text)
+}
+
+/// The key whose value is wrong, or that is itself, unless the message names it.
+fn key<'a>(text: &'a str, span: &Range<usize>, message: &str) -> Option<&'a str> {
+    let before = text.get(..span.start)?.lines().next_back().unwrap_or_default().trim_end();
+    let key = match before.strip_suffix('=') {
+        Some(before) => before.trim_end().rsplit(['{', ',']).next()?.trim(),
+        None if message.contains('`') => return None,
+        None => text.get(span.clone())?.trim(),
+    };
+    let key = key.trim_matches('"');
+    (!key.is_empty() && !key.contains('\n')).then_some(key)
 }
 
 impl Prices for PriceList {
@@ -190,7 +258,7 @@ fn rounded_up(sum: u128, per: u128) -> u64 {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
-    version: u32,
+    version: Spanned<u32>,
     date: Date,
     #[serde(default)]
     tokens: Section<TokenPrices>,
@@ -207,6 +275,12 @@ type Section<T> = BTreeMap<Spanned<String>, T>;
 
 fn plain<T>(section: Section<T>) -> BTreeMap<String, T> {
     section.into_iter().map(|(name, prices)| (name.into_inner(), prices)).collect()
+}
+
+impl Serialize for Price {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        Usd(Microusd::from(self.0)).serialize(to)
+    }
 }
 
 impl<'de> Deserialize<'de> for Price {

@@ -7,11 +7,17 @@ use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 
+use crate::budgets::Budget;
 use crate::ports::ModelId;
 use crate::usage::meter::Told;
 
 /// Why a call changes its mode when it has reached its cap.
 pub const CAP_REACHED: &str = "cost_cap";
+
+/// Whether a call changed its mode for this reason because of money: its own cap, or the budget of a month.
+pub fn is_too_costly(why: &str) -> bool {
+    why == CAP_REACHED || Budget::ALL.iter().any(|budget| budget.name() == why)
+}
 
 /// What was paid for. It travels with the call, from mode to mode and from actor to actor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,11 +18,13 @@ use super::silence::Due;
 use super::timeline::What;
 use super::wiring::{bridge_part, is_bridge};
 use super::{Arriving, CallActor, HandingOver, LEG_BACK_MAX, LastWords, LegAwaited, Standby, Then};
+use crate::budgets::UsedUp;
 use crate::engine::Opening;
 use crate::fallback::NextRung;
 use crate::fallback::ladder::Rung;
 use crate::ledger::Speaker;
 use crate::messages::{AgentAudio, EngineCommand, EngineFact, Tag, TakeOver};
+use crate::mode::Mode;
 
 /// How long a dial may take when another mode is left: what a caller bears, instead of what a provider may need.
 #[derive(Clone, Copy)]
@@ -168,27 +170,44 @@ impl CallActor {
 
     /// The call has reached its cap: the agent says so, and the call goes on in a cheaper mode. It comes back to none that
     /// is not.
-    pub(super) fn step_down(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn leave_dear_mode(&mut self, ctx: &mut Context<Self>) {
         let ladder = &self.setup.ladder;
-        if ladder.cheaper(self.mode).iter().all(|mode| self.failed.contains(mode)) {
+        if ladder.cheapest(self.mode, &self.failed).is_none() {
             return self.farewell(EndReason::CostLimit, ctx);
         }
-        let mut dear = ladder.not_cheaper(self.mode);
+        tracing::info!(call_id = %self.setup.id, spent = ?self.spent, "call has reached its cost cap");
+        self.step_down(ladder.not_cheaper(self.mode), cost::CAP_REACHED, ctx);
+    }
+
+    /// Where the call has to go when a budget of the month is used up. Nothing in the cheapest mode that is left: there it
+    /// goes on. A call's own cap ends it at last, but a month's would leave everybody without an answer for its rest.
+    pub(super) fn cheapest_if_used_up(&self) -> Option<(Mode, UsedUp)> {
+        let used_up = self.setup.purse.used_up(|| self.setup.recording.clock.now())?;
+        Some((self.setup.ladder.cheapest(self.mode, &self.failed)?, used_up))
+    }
+
+    /// There is nothing left to pay the modes in between with: one sentence, one step.
+    pub(super) fn leave_for_cheapest(&mut self, mode: Mode, used_up: UsedUp, ctx: &mut Context<Self>) {
+        let why = used_up.budget.name();
+        tracing::warn!(call_id = %self.setup.id, why, ?used_up, "budget of the month is used up");
+        self.step_down(self.setup.ladder.all_but(mode), why, ctx);
+    }
+
+    fn step_down(&mut self, mut dear: Vec<Mode>, why: &'static str, ctx: &mut Context<Self>) {
         dear.retain(|mode| !self.failed.contains(mode));
         self.failed.append(&mut dear);
-        tracing::info!(call_id = %self.setup.id, spent = ?self.spent, "call has reached its cost cap");
-        self.note(What::FarewellBegan { reason: cost::CAP_REACHED });
+        self.note(What::FarewellBegan { reason: why });
         let words = self.setup.agent.too_costly.clone();
         if words.is_empty() {
-            self.after_last_words(Then::StepDown, ctx);
+            self.after_last_words(Then::StepDown(why), ctx);
         } else {
-            self.say_before(&words, Then::StepDown);
+            self.say_before(&words, Then::StepDown(why));
         }
     }
 
     /// This mode cannot go on. The fallback knows how the others fare.
     pub(super) fn ask_for_next_rung(&mut self, why: String, ctx: &mut Context<Self>) {
-        if self.last_words.take_if(|words| matches!(words.then, Then::StepDown)).is_some() {
+        if self.last_words.take_if(|words| matches!(words.then, Then::StepDown(_))).is_some() {
             self.spent.allow_again(); // this is the step, a little early
         }
         if !self.failed.contains(&self.mode) {

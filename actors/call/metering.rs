@@ -121,6 +121,9 @@ impl CallActor {
 
     fn count_lost(&mut self, entry: &Entry) {
         self.metering.lost += 1;
+        if entry.item.payee_opt().is_some() {
+            self.setup.purse.pay(None, entry.at);
+        }
         if entry.item.is_models() {
             self.spent.note(None);
         }
@@ -266,6 +269,7 @@ impl CallActor {
     fn pay(&mut self, entry: &Entry, price: Price) {
         let Some(payee) = entry.item.payee_opt() else { return };
         self.metering.bill.note(&payee, price.microusd_opt);
+        self.setup.purse.pay(price.microusd_opt, entry.at);
         match &entry.item {
             Item::Used(_, used) => {
                 // What nobody has told the amount of is everyday: a caller who hangs up in mid-answer.

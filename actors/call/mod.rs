@@ -8,7 +8,7 @@
 //!
 //! It refuses to decide what a failure means ([`mod@decide`]), where a call is in its life ([`phase`]), what a new engine
 //! must hear again ([`replay`]), how it opens ([`opening`]), when silence is too long ([`silence`]) and when the call too
-//! costly ([`cost`]); it carries out what they answer. Its hands are in three more files: `wiring` spawns, `handover` moves
+//! costly ([`cost`], [`crate::budgets`]); it carries out what they answer. Its hands are in three more files: `wiring` spawns, `handover` moves
 //! the call from one engine, mode or socket to the next, `metering` tells the recorder what is used.
 
 pub mod audit;
@@ -36,6 +36,7 @@ use tandem_media::playout::{Heard, Part};
 use tokio::time::Instant;
 
 use crate::agent::Agent;
+use crate::budgets::Purse;
 use crate::engine::Engines;
 use crate::fallback::ladder::{Ladder, Rung};
 use crate::fallback::{EngineFared, Fallback};
@@ -128,6 +129,8 @@ pub struct CallSetup {
     pub ledger: Ledger,
     /// What was paid for before.
     pub spent: Spent,
+    /// What the call is paid from, beside its own cap.
+    pub purse: Purse,
     pub recording: Recording,
     pub engines: Arc<Engines>,
     pub fallback: Addr<Fallback>,
@@ -292,7 +295,8 @@ struct LastWords {
 enum Then {
     End(EndReason),
     /// Go on in a cheaper mode.
-    StepDown,
+    /// For this reason.
+    StepDown(&'static str),
 }
 
 impl CallActor {
@@ -433,9 +437,9 @@ impl CallActor {
     fn after_last_words(&mut self, then: Then, ctx: &mut Context<Self>) {
         match then {
             Then::End(reason) => self.finish(reason, ctx),
-            Then::StepDown => {
+            Then::StepDown(why) => {
                 self.spent.allow_again();
-                self.ask_for_next_rung(cost::CAP_REACHED.to_owned(), ctx);
+                self.ask_for_next_rung(why.to_owned(), ctx);
             }
         }
     }
@@ -557,7 +561,9 @@ impl CallActor {
         {
             self.farewell(EndReason::CallerIdle, ctx);
         } else if self.spent.reached(self.setup.limits.cost_max_opt) {
-            self.step_down(ctx);
+            self.leave_dear_mode(ctx);
+        } else if let Some((mode, used_up)) = self.cheapest_if_used_up() {
+            self.leave_for_cheapest(mode, used_up, ctx);
         } else {
             self.renew(ctx);
         }

@@ -37,6 +37,7 @@ use super::decide::{EndReason, Role};
 use super::timeline::{Death, Timeline, What};
 use super::{CallEnded, CallReport, CallerGone, EndCall};
 use crate::agent::Agent;
+use crate::budgets::Purse;
 use crate::engine::turn::{AnswerCaller, TurnSession};
 use crate::fallback::ladder::{Ladder, Rung};
 use crate::fallback::{EngineFared, Fallback, OpenBreakers};
@@ -89,6 +90,9 @@ pub struct TurnSetup {
     pub cost_max_opt: Option<NonZeroU64>,
     /// What was paid for before.
     pub spent: Spent,
+    /// What the call is paid from, beside its own cap. When a budget of the month is used up it goes on here, and no
+    /// more goes back up.
+    pub purse: Purse,
     pub recording: Recording,
     pub agent: Arc<Agent>,
     pub settings: Arc<TurnSettings>,
@@ -219,6 +223,7 @@ impl TurnCall {
             || !self.setup.goes_back_up
             || self.setup.spent.was_capped()
             || self.began.elapsed() < STAYS_DOWN
+            || self.setup.purse.used_up(|| self.setup.recording.clock.now()).is_some()
         {
             return None;
         }
@@ -453,6 +458,7 @@ impl TurnCall {
             if let Some(payee) = entry.item.payee_opt() {
                 let price_opt = recorded.price.microusd_opt;
                 self.bill.note(&payee, price_opt);
+                self.setup.purse.pay(price_opt, entry.at);
                 if entry.item.is_models() {
                     self.pay(&payee.name, price_opt);
                 } else {

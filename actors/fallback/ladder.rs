@@ -119,6 +119,16 @@ impl Ladder {
         modes(&self.rungs[behind..]).collect()
     }
 
+    /// The last of these that has not failed.
+    pub fn cheapest(&self, mode: Mode, failed: &[Mode]) -> Option<Mode> {
+        self.cheaper(mode).into_iter().rfind(|mode| !failed.contains(mode))
+    }
+
+    /// Every mode but this one.
+    pub fn all_but(&self, mode: Mode) -> Vec<Mode> {
+        modes(&self.rungs).filter(|other| *other != mode).collect()
+    }
+
     /// The modes that [`Self::cheaper`] leaves out.
     pub fn not_cheaper(&self, mode: Mode) -> Vec<Mode> {
         let cheaper = self.cheaper(mode);
@@ -196,6 +206,15 @@ mod tests {
             Ladder::new(Realtime, &[Rung::Human, Rung::Mode(Traditional)], &[Traditional, Realtime]);
         assert_eq!(unlisted.cheaper(Realtime), [Traditional]);
         assert_eq!(unlisted.cheaper(Cascade), [], "it is not on the ladder");
+    }
+
+    #[test]
+    fn the_cheapest_mode_is_the_last_that_works() {
+        assert_eq!(usual(Realtime).cheapest(Realtime, &[]), Some(Traditional));
+        assert_eq!(usual(Realtime).cheapest(Realtime, &[Traditional]), Some(Cascade));
+        assert_eq!(usual(Realtime).cheapest(Realtime, &[Cascade, Traditional]), None);
+        assert_eq!(usual(Cascade).cheapest(Traditional, &[]), None);
+        assert_eq!(usual(Realtime).all_but(Traditional), [Realtime, Cascade]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod store;
 mod universe;
 
 pub use peers::{CarrierPeer, Peer, ProviderPeer, socket_pair};
-pub use prices::{FlatPrice, NoPrices};
+pub use prices::{ChangingPrices, FlatPrice, NoPrices, always};
 pub use quiet::{FarEnd, QuietCall};
 pub use recording::{CountedIds, MemorySpool, VirtualClock, scripted};
 pub use sabotage::{Sabotage, SabotageChild};

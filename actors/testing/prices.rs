@@ -1,10 +1,11 @@
 //! What models cost in a universe. It refuses to know real prices.
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tandem_wire::openai::Usage;
 
-use crate::ports::{Line, Prices};
+use crate::ports::{Line, PriceLists, Prices};
 
 /// No price is known.
 pub struct NoPrices;
@@ -63,5 +64,29 @@ impl Prices for FlatPrice {
 
     fn version(&self) -> u32 {
         3
+    }
+}
+
+/// Lists that change when a test says so.
+pub struct ChangingPrices(RwLock<Arc<dyn Prices>>);
+
+/// This list, whatever happens.
+pub fn always(prices: impl Prices + 'static) -> Arc<dyn PriceLists> {
+    Arc::new(ChangingPrices::new(Arc::new(prices)))
+}
+
+impl ChangingPrices {
+    pub fn new(first: Arc<dyn Prices>) -> Self {
+        Self(RwLock::new(first))
+    }
+
+    pub fn change(&self, next: impl Prices + 'static) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+    }
+}
+
+impl PriceLists for ChangingPrices {
+    fn in_use(&self) -> Arc<dyn Prices> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -17,10 +17,11 @@ use send_wrapper::SendWrapper;
 use serde_json::{Value, json};
 use tandem_wire::openai::Dialect;
 
-use super::prices::NoPrices;
+use super::prices::{NoPrices, always};
 use super::recording::{MemorySpool, VirtualClock};
 use super::store::MemoryCallStore;
 use super::universe::{NoProbes, test_agent};
+use crate::budgets::Purse;
 use crate::call::cost::Spent;
 use crate::call::{CallSetup, LegArrived, Limits};
 use crate::engine::{AudioChoice, Engines, RealtimeLine};
@@ -154,8 +155,9 @@ impl QuietCall {
             failed: Vec::new(),
             ledger: Ledger::default(),
             spent: Spent::default(),
+            purse: Purse::default(),
             recording: Arc::<MemorySpool>::default()
-                .recording(Arc::new(NoPrices), Arc::new(VirtualClock::new())),
+                .recording(always(NoPrices), Arc::new(VirtualClock::new())),
             engines: Arc::new(Engines { realtime: Some(realtime), cascade: None }),
             fallback: Fallback::new(Arc::new(NoProbes), None).start(),
             store: Arc::new(MemoryCallStore::default()),

@@ -2,13 +2,13 @@
 //!
 //! It refuses to know prices.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::ports::{CallId, Clock, Ids, ModelId, Prices, UsageSpool};
+use crate::ports::{CallId, Clock, Ids, ModelId, PriceLists, UsageSpool};
 use crate::usage::event::{EventKind, UsageEvent};
 use crate::usage::{Recording, Run};
 
@@ -46,7 +46,7 @@ impl MemorySpool {
     }
 
     /// What has come with these prices, by this clock.
-    pub fn recording(self: &Arc<Self>, prices: Arc<dyn Prices>, clock: Arc<dyn Clock>) -> Recording {
+    pub fn recording(self: &Arc<Self>, prices: Arc<dyn PriceLists>, clock: Arc<dyn Clock>) -> Recording {
         let (spool, ids) = (Arc::clone(self), Arc::clone(&self.ids));
         Recording { prices, spool, clock, ids }
     }
@@ -62,13 +62,21 @@ impl UsageSpool for MemorySpool {
     fn running(&self, _: CallId, _: Option<Run>) {}
 }
 
-/// Wall time that began with the epoch, and goes with virtual time.
-pub struct VirtualClock(Instant);
+/// Wall time that began with the epoch, and goes with virtual time, unless it is told to jump.
+pub struct VirtualClock {
+    began: Instant,
+    ahead_ms: AtomicI64,
+}
 
 impl VirtualClock {
     /// It is the epoch now.
     pub fn new() -> Self {
-        Self(Instant::now())
+        Self { began: Instant::now(), ahead_ms: AtomicI64::new(0) }
+    }
+
+    /// Wall time is so much ahead of where it would be, or behind.
+    pub fn jump(&self, ahead: jiff::SignedDuration) {
+        self.ahead_ms.store(i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 }
 
@@ -80,7 +88,8 @@ impl Default for VirtualClock {
 
 impl Clock for VirtualClock {
     fn now(&self) -> jiff::Timestamp {
-        jiff::Timestamp::UNIX_EPOCH + self.0.elapsed()
+        let ahead = jiff::SignedDuration::from_millis(self.ahead_ms.load(Ordering::Relaxed));
+        jiff::Timestamp::UNIX_EPOCH + self.began.elapsed() + ahead
     }
 }
 

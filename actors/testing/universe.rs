@@ -12,10 +12,11 @@ use tandem_wire::openai::Dialect;
 use tokio::sync::mpsc;
 
 use super::peers::{CarrierPeer, Peer, ProviderPeer, socket_pair};
-use super::prices::NoPrices;
+use super::prices::{NoPrices, always};
 use super::recording::{MemorySpool, VirtualClock};
 use super::store::MemoryCallStore;
 use crate::agent::{Agent, TurnDetection, TurnDetectionKind};
+use crate::budgets::Purse;
 use crate::call::cost::Spent;
 use crate::call::{CallActor, CallReport, CallSetup, LegArrived, Limits};
 use crate::engine::cascade::CascadeModels;
@@ -24,7 +25,7 @@ use crate::fallback::ladder::Ladder;
 use crate::fallback::{Fallback, Prober};
 use crate::ledger::Ledger;
 use crate::mode::Mode;
-use crate::ports::{CallId, CallStore, Clock, DialError, EngineDialer, Prices, Socket};
+use crate::ports::{CallId, CallStore, Clock, DialError, EngineDialer, PriceLists, Socket};
 use crate::record::CallRecord;
 use crate::switchboard::{Admission, Admit, Census, CensusTaken, Switchboard, open_call};
 
@@ -55,7 +56,8 @@ pub struct CallOptions {
     pub human: bool,
     /// Modes that the call may go to beside those of its engines.
     pub others: Vec<Mode>,
-    pub prices: Arc<dyn Prices>,
+    pub prices: Arc<dyn PriceLists>,
+    pub purse: Purse,
 }
 
 impl Default for CallOptions {
@@ -74,7 +76,8 @@ impl Default for CallOptions {
             cascade: None,
             human: false,
             others: vec![Mode::Traditional],
-            prices: Arc::new(NoPrices),
+            prices: always(NoPrices),
+            purse: Purse::default(),
         }
     }
 }
@@ -167,6 +170,7 @@ impl Universe {
             failed: Vec::new(),
             ledger: Ledger::default(),
             spent: Spent::default(),
+            purse: options.purse,
             recording: self.spool.recording(options.prices, Arc::clone(&self.clock) as Arc<dyn Clock>),
             engines: Arc::new(engines),
             fallback: self.fallback.clone(),

@@ -10,6 +10,7 @@ use futures_util::future::{LocalBoxFuture, ready};
 use futures_util::stream::{self, LocalBoxStream};
 use futures_util::{FutureExt, StreamExt};
 use serde_json::json;
+use tandem_actors::budgets::Purse;
 use tandem_actors::call::cost::Spent;
 use tandem_actors::call::decide::EndReason;
 use tandem_actors::call::turns::{Conversation, Question, TurnCall, TurnSettings, TurnSetup, ask};
@@ -24,7 +25,8 @@ use tandem_actors::ports::{
 };
 use tandem_actors::switchboard::{Admission, Admit, open_turns};
 use tandem_actors::testing::{
-    CallOptions, CarrierPeer, Dial, FlatPrice, MemorySpool, ProviderPeer, Universe, scripted, test_agent,
+    CallOptions, CarrierPeer, Dial, FlatPrice, MemorySpool, ProviderPeer, Universe, always, scripted,
+    test_agent,
 };
 use tandem_actors::usage::event::{EventKind, UsageEvent};
 use tandem_media::frame::G711Frame;
@@ -35,8 +37,7 @@ const fn ms(ms: u64) -> Duration {
 
 /// A call whose agent does not greet, and whose tokens cost a micro-dollar each.
 fn options() -> CallOptions {
-    let mut options =
-        CallOptions { prices: Arc::new(FlatPrice("gpt-realtime-2.1")), ..CallOptions::default() };
+    let mut options = CallOptions { prices: always(FlatPrice("gpt-realtime-2.1")), ..CallOptions::default() };
     options.agent.greeting.clear();
     options
 }
@@ -273,7 +274,7 @@ async fn a_cascade_accounts_for_each_of_its_models_and_a_mode_for_its_own_time()
     let mut universe = Universe::new();
     let mut options = options();
     options.cascade = Some(cascade());
-    options.prices = Arc::new(FlatPrice("voice"));
+    options.prices = always(FlatPrice("voice"));
     let (mut carrier, mut provider) = talking(&mut universe, options).await;
     universe.plan_dials([Dial::Fail(DialError::Unauthorized(401))]);
     pass(&universe, &mut carrier, &provider, 4).await;
@@ -319,10 +320,11 @@ async fn goes_on_in_turns(universe: &Universe) -> Addr<TurnCall> {
         now: universe.clock.now(),
         call_max: Duration::from_hours(1),
         cost_max_opt: None,
+        purse: Purse::default(),
         spent: record.spent,
         recording: universe
             .spool
-            .recording(Arc::new(FlatPrice("chat")), Arc::clone(&universe.clock) as Arc<dyn Clock>),
+            .recording(always(FlatPrice("chat")), Arc::clone(&universe.clock) as Arc<dyn Clock>),
         agent: Arc::new(test_agent()),
         settings: Arc::new(TurnSettings::default()),
         model: Arc::new(Models),

@@ -19,7 +19,7 @@ use tandem_actors::fallback::ladder::Rung;
 use tandem_actors::mode::Mode;
 use tandem_actors::ports::{ChatModel, ChatPiece, ChatRequest, ModelError, ModelId, Transcriber, Voice};
 use tandem_actors::record::CallState;
-use tandem_actors::testing::{CallOptions, CarrierPeer, FlatPrice, ProviderPeer, Universe, scripted};
+use tandem_actors::testing::{CallOptions, CarrierPeer, FlatPrice, ProviderPeer, Universe, always, scripted};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -29,8 +29,7 @@ const CAP: Option<NonZeroU64> = NonZeroU64::new(1_000);
 
 /// A call that may cost a thousand micro-dollars in a mode, and pays one for each token.
 fn capped() -> CallOptions {
-    let mut options =
-        CallOptions { prices: Arc::new(FlatPrice("gpt-realtime-2.1")), ..CallOptions::default() };
+    let mut options = CallOptions { prices: always(FlatPrice("gpt-realtime-2.1")), ..CallOptions::default() };
     options.agent.greeting.clear();
     options.limits.cost_max_opt = CAP;
     options
@@ -249,7 +248,7 @@ async fn a_call_that_is_ended_in_its_notice_goes_nowhere_else() {
 async fn a_model_without_a_price_reaches_no_cap_and_is_told_of() {
     let mut universe = Universe::new();
     let (mut carrier, mut provider) =
-        talking(&mut universe, CallOptions { prices: Arc::new(FlatPrice("another")), ..capped() }).await;
+        talking(&mut universe, CallOptions { prices: always(FlatPrice("another")), ..capped() }).await;
     for n in 0..3 {
         answer(&provider, n, 1_000_000);
         pass(&universe, &mut carrier, &provider, 2).await;

@@ -17,7 +17,7 @@ use tandem_actors::messages::{EngineFact, FromEngine};
 use tandem_actors::mode::Mode;
 use tandem_actors::ports::{Line, Prices};
 use tandem_actors::testing::{
-    CallOptions, CarrierPeer, FlatPrice, ProviderPeer, Sabotage, SabotageChild, Universe,
+    CallOptions, CarrierPeer, FlatPrice, ProviderPeer, Sabotage, SabotageChild, Universe, always,
 };
 use tandem_actors::usage::event::EventKind;
 use tandem_actors::usage::{FromUsage, Price, Used};
@@ -43,7 +43,7 @@ impl Talk {
     }
 
     async fn capped(prices: impl Prices + 'static, cap: Option<NonZeroU64>) -> Self {
-        let mut options = CallOptions { prices: Arc::new(prices), ..CallOptions::default() };
+        let mut options = CallOptions { prices: always(prices), ..CallOptions::default() };
         options.agent.greeting.clear();
         options.agent.too_costly.clear();
         options.limits.cost_max_opt = cap;

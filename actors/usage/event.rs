@@ -37,6 +37,13 @@ pub struct UsageEvent {
     pub price_version: u32,
 }
 
+impl UsageEvent {
+    /// Whether nobody told how much was used: then its cost is unknown whatever the price is.
+    pub fn is_untold(&self) -> bool {
+        (self.quantity, self.unit) == (0, Unit::Token) && self.metadata.tokens_opt.is_none()
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {

@@ -22,12 +22,12 @@ pub use meter::Run;
 pub use recorder::{Price, Recorded, Recorder};
 
 use crate::mode::Mode;
-use crate::ports::{CallId, Clock, Ids, Prices, UsageSpool};
+use crate::ports::{CallId, Clock, Ids, PriceLists, UsageSpool};
 
 /// What usage is recorded with. One per process, shared by all calls.
 #[derive(Clone)]
 pub struct Recording {
-    pub prices: Arc<dyn Prices>,
+    pub prices: Arc<dyn PriceLists>,
     pub spool: Arc<dyn UsageSpool>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,

@@ -1,6 +1,6 @@
 //! The recorder's mind: entries in, priced events out.
 //!
-//! Pure, but for the price list that it asks. It keeps no totals, so it has none to lose: those are the call's.
+//! Pure, but for the price list in use that it asks for. It keeps no totals, so it has none to lose: those are the call's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +9,23 @@ use tandem_wire::openai::Usage;
 
 use super::entry::{Amount, Entry, Item, Used, Work};
 use super::event::{EventKind, Metadata, Tokens, Unit, UsageEvent};
-use crate::ports::{CallId, Prices};
+use crate::ports::{CallId, PriceLists, Prices};
 
 /// A model that is paid by the minute and tells tokens instead: one of caller audio is so long, at every provider that
 /// counts audio in tokens.
 const MS_PER_AUDIO_TOKEN: u64 = 100;
 
+/// A response takes what its model's context holds, a million tokens or two. A figure beyond has no price: a provider's
+/// slip must not use up a month's budget.
+const TOKENS_MAX: u64 = 10_000_000;
+
+/// A call has no more audio than that, nor has any part of it.
+const AUDIO_MAX: Duration = Duration::from_hours(24);
+
 pub struct Recorder {
     call: CallId,
     agent: Arc<str>,
-    prices: Arc<dyn Prices>,
+    prices: Arc<dyn PriceLists>,
 }
 
 /// An entry that has become an event.
@@ -38,13 +45,14 @@ pub struct Price {
 }
 
 impl Recorder {
-    pub fn new(call: CallId, agent: &str, prices: Arc<dyn Prices>) -> Self {
+    pub fn new(call: CallId, agent: &str, prices: Arc<dyn PriceLists>) -> Self {
         Self { call, agent: agent.into(), prices }
     }
 
     pub fn record(&self, entry: &Entry) -> Recorded {
         let (kind, quantity, unit) = measure(&entry.item);
-        let price = self.price(&entry.item);
+        let prices = self.prices.in_use();
+        let price = price(&entry.item, &*prices);
         let (provider_opt, model_opt) =
             entry.item.payee_opt().map(|payee| (payee.provider, payee.name)).unzip();
         let event = UsageEvent {
@@ -61,45 +69,59 @@ impl Recorder {
             metadata: metadata(&entry.item),
             cost_microusd_opt: price.microusd_opt,
             unheard_microusd: entry.unheard_microusd,
-            price_version: self.prices.version(),
+            price_version: prices.version(),
         };
         Recorded { event, price }
     }
+}
 
-    fn price(&self, item: &Item) -> Price {
-        let whole = |microusd_opt| Price { microusd_opt, audio_out_microusd: 0 };
-        match item {
-            Item::Used(model, used) => self.price_of_model(&model.name, used),
-            Item::Minutes(minutes, line) => {
-                let a_minute = self.prices.carrier_minute(*line);
-                whole(a_minute.map(|microusd| microusd.saturating_mul(u64::from(*minutes))))
-            }
-            Item::SessionStarted
-            | Item::SessionEnded { .. }
-            | Item::Served(_)
-            | Item::CallerHeard(_)
-            | Item::Answered => whole(Some(0)),
+fn price(item: &Item, prices: &dyn Prices) -> Price {
+    let whole = |microusd_opt| Price { microusd_opt, audio_out_microusd: 0 };
+    match item {
+        Item::Used(model, used) => price_of_model(&model.name, used, prices),
+        Item::Minutes(minutes, line) => {
+            let a_minute = prices.carrier_minute(*line);
+            whole(a_minute.map(|microusd| microusd.saturating_mul(u64::from(*minutes))))
         }
+        Item::SessionStarted
+        | Item::SessionEnded { .. }
+        | Item::Served(_)
+        | Item::CallerHeard(_)
+        | Item::Answered => whole(Some(0)),
     }
+}
 
-    fn price_of_model(&self, model: &str, used: &Used) -> Price {
-        let microusd_opt = match &used.amount {
-            Amount::Tokens(usage) => self.prices.tokens(model, usage).or_else(|| match used.work {
-                Work::Hearing => self.prices.time(model, told_audio(usage)?),
-                Work::Answering | Work::Speaking => None,
-            }),
-            Amount::Audio(length) => self.prices.time(model, *length),
-            Amount::Characters(count) => self.prices.characters(model, *count),
-            Amount::Untold => None,
-        };
-        let audio_out_microusd = match (&used.amount, used.work) {
-            (_, Work::Speaking) => microusd_opt.unwrap_or_default(),
-            (Amount::Tokens(usage), Work::Answering) if microusd_opt.is_some() => {
-                self.prices.tokens(model, &audio_out(usage)).unwrap_or_default()
-            }
-            _ => 0,
-        };
-        Price { microusd_opt, audio_out_microusd }
+fn price_of_model(model: &str, used: &Used, prices: &dyn Prices) -> Price {
+    let microusd_opt = match &used.amount {
+        Amount::Tokens(usage) => prices.tokens(model, usage).or_else(|| match used.work {
+            Work::Hearing => prices.time(model, told_audio(usage)?),
+            Work::Answering | Work::Speaking => None,
+        }),
+        Amount::Audio(length) => prices.time(model, *length),
+        Amount::Characters(count) => prices.characters(model, *count),
+        Amount::Untold => None,
+    }
+    .filter(|_| is_plausible(&used.amount));
+    let audio_out_microusd = match (&used.amount, used.work) {
+        (_, Work::Speaking) => microusd_opt.unwrap_or_default(),
+        (Amount::Tokens(usage), Work::Answering) if microusd_opt.is_some() => {
+            prices.tokens(model, &audio_out(usage)).unwrap_or_default()
+        }
+        _ => 0,
+    };
+    Price { microusd_opt, audio_out_microusd }
+}
+
+fn is_plausible(amount: &Amount) -> bool {
+    match amount {
+        Amount::Tokens(usage) => {
+            let (sums, parts) = (Tokens::from(usage), usage.total_tokens);
+            [sums.input, sums.text_in, sums.audio_in, sums.output, sums.text_out, sums.audio_out, parts]
+                .into_iter()
+                .all(|tokens| tokens <= TOKENS_MAX)
+        }
+        Amount::Audio(length) => *length <= AUDIO_MAX,
+        Amount::Characters(_) | Amount::Untold => true, // we count them ourselves
     }
 }
 
@@ -170,7 +192,7 @@ mod tests {
     use super::*;
     use crate::mode::Mode;
     use crate::ports::{Line, ModelId};
-    use crate::testing::{FlatPrice, scripted};
+    use crate::testing::{FlatPrice, always, scripted};
 
     fn record(item: Item) -> Recorded {
         let entry = Entry {
@@ -180,7 +202,7 @@ mod tests {
             item,
             unheard_microusd: 4,
         };
-        let recorder = Recorder::new(CallId(Uuid::from_u128(1)), "night desk", Arc::new(FlatPrice("known")));
+        let recorder = Recorder::new(CallId(Uuid::from_u128(1)), "night desk", always(FlatPrice("known")));
         recorder.record(&entry)
     }
 
@@ -288,10 +310,9 @@ mod tests {
 
     #[test]
     fn a_model_that_is_paid_by_the_minute_and_tells_tokens_is_paid_for_the_audio_they_stand_for() {
-        let recorder = Recorder::new(CallId(Uuid::nil()), "", Arc::new(ByTheMinute));
         let cost = |work, usage| {
             let item = Item::Used(scripted("ears"), Used { work, amount: Amount::Tokens(usage) });
-            recorder.price(&item).microusd_opt
+            price(&item, &ByTheMinute).microusd_opt
         };
         assert_eq!(cost(Work::Hearing, tokens(0, 600, 20, 0)), Some(60));
         assert_eq!(cost(Work::Hearing, tokens(30, 0, 20, 0)), None, "no audio is told");
@@ -361,7 +382,13 @@ mod tests {
     fn absurd_figures_are_as_large_as_figures_get() {
         let mut usage = tokens(1, 1, 1, 1);
         (usage.total_tokens, usage.input_tokens, usage.output_tokens) = (0, u64::MAX, u64::MAX);
-        assert_eq!(used("known", Work::Answering, Amount::Tokens(usage)).event.quantity, u64::MAX);
+        let absurd = used("known", Work::Answering, Amount::Tokens(usage));
+        assert_eq!(told(&absurd), (EventKind::Tokens, u64::MAX, Unit::Token, None), "and have no price");
+        assert_eq!(absurd.price, Price::default());
+        let endless = used("known", Work::Hearing, Amount::Audio(Duration::MAX)).event;
+        assert_eq!((endless.quantity, endless.cost_microusd_opt), (u64::MAX, None));
+        let large = used("known", Work::Answering, Amount::Tokens(tokens(TOKENS_MAX, 0, 0, 0))).event;
+        assert_eq!(large.cost_microusd_opt, Some(TOKENS_MAX));
         let forever = record(Item::Served(Duration::MAX)).event;
         assert_eq!(forever.quantity, u64::MAX);
         assert_eq!(

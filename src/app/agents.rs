@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
 use tandem_actors::agent::{Agent, Eagerness, NoiseReduction, TurnDetection, TurnDetectionKind};
+use tandem_actors::budgets::BudgetLimits;
 use tandem_actors::call::Limits;
 use tandem_actors::call::turns::TurnSettings;
 use tandem_actors::engine::cascade::CascadeModels;
@@ -178,6 +179,7 @@ pub(super) fn manner(config: &Config) -> TurnSettings {
         profanity_filter: manner.profanity_filter,
         gather_timeout_s: manner.gather_seconds,
         greeting: manner.greeting.clone(),
+        too_costly: manner.too_costly.clone(),
         reprompt: manner.reprompt.clone(),
         pardon: manner.pardon.clone(),
         filler: manner.filler.clone(),
@@ -193,6 +195,15 @@ pub(super) fn manner(config: &Config) -> TurnSettings {
 
 fn seconds(seconds: u32) -> Duration {
     Duration::from_secs(u64::from(seconds))
+}
+
+pub(super) fn budgets(limits: &config::Limits) -> BudgetLimits {
+    let max = |usd_opt: Option<f64>| usd_opt.and_then(microusd).and_then(NonZeroU64::new);
+    BudgetLimits {
+        user_max_opt: max(limits.user_month_usd_max),
+        agent_max_opt: max(limits.agent_month_usd_max),
+        house_max_opt: max(limits.month_usd_max),
+    }
 }
 
 pub(super) fn thresholds(config: &config::Analytics) -> Thresholds {

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use tandem_actors::call::CallReport;
-use tandem_actors::call::cost::CAP_REACHED;
+use tandem_actors::call::cost::is_too_costly;
 use tandem_actors::call::decide::EndReason;
 use tandem_actors::call::timeline::{TurnTiming, What};
 use tandem_actors::router::{CallFacts, Observation};
@@ -47,7 +47,7 @@ fn failed(end: &EndReason, switches: &[&str]) -> Option<bool> {
         EndReason::EngineLost(_) => Some(true),
         EndReason::HandedOver(_) if switches.is_empty() => Some(true),
         // A mode that cost too much has not failed: its cost is evidence of its own.
-        _ => Some(switches.iter().any(|why| *why != CAP_REACHED)),
+        _ => Some(switches.iter().any(|why| !is_too_costly(why))),
     }
 }
 
@@ -59,6 +59,7 @@ fn response_ms(turn: &TurnTiming) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use tandem_actors::call::cost::CAP_REACHED;
     use tandem_actors::fallback::ladder::Rung;
     use tandem_actors::mode::Mode;
 
@@ -70,6 +71,7 @@ mod tests {
         assert_eq!(failed(&over, &[]), Some(true));
         assert_eq!(failed(&over, &["reset by peer"]), Some(true));
         assert_eq!(failed(&over, &[CAP_REACHED]), Some(false));
+        assert_eq!(failed(&over, &["agent_budget"]), Some(false));
         assert_eq!(failed(&over, &["reset by peer", CAP_REACHED]), Some(true));
         assert_eq!(failed(&EndReason::CallerHungUp, &["reset by peer"]), Some(true));
         assert_eq!(failed(&EndReason::CostLimit, &[CAP_REACHED]), Some(false));

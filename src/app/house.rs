@@ -11,6 +11,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use send_wrapper::SendWrapper;
 use tandem_actors::agent::Agent;
+use tandem_actors::budgets::{Purse, UsedUp};
 use tandem_actors::call::cost::Spent;
 use tandem_actors::call::turns::conversation::Repeated;
 use tandem_actors::call::turns::{
@@ -32,7 +33,10 @@ use tandem_actors::switchboard::{
 use tandem_actors::usage::Recording;
 
 use super::briefings::{Briefed, Briefings};
+use super::purses::Purses;
 use crate::http::{Asked, Desk, MediaRequest, Refusal, Reply, Ring, Standing, TurnDesk, Workers};
+use crate::metrics::Metrics;
+use crate::metrics::table::MODE_DECISIONS;
 use crate::telemetry::mask_number;
 use crate::tickets::{NotAdmitted, Tickets};
 
@@ -66,6 +70,8 @@ pub(super) struct House {
     pub(super) goes_back_up: bool,
     pub(super) limits: Limits,
     pub(super) recording: Recording,
+    pub(super) purses: Purses,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) tickets: Tickets,
     pub(super) tickets_required: bool,
     pub(super) workers: Arc<Workers>,
@@ -87,6 +93,9 @@ struct Beginning {
     failed: Vec<Mode>,
     ledger: Ledger,
     spent: Spent,
+    purse: Purse,
+    /// It begins in a cheaper mode than it was given: a budget is used up.
+    wants_money: bool,
     turns_opt: Option<Box<Conversation>>,
 }
 
@@ -151,8 +160,16 @@ impl House {
                 }
             },
         };
+        let purse = self.purses.fill(&self.briefings.agent().name, ring.from_opt.as_deref()).await;
+        let used_up_opt = self.cheapest_if_used_up(mode, &purse);
+        let (mode, reason, rule_opt) = match used_up_opt {
+            // No rule is to be judged by a call that it did not send there.
+            Some((cheapest, used_up)) => (cheapest, used_up.budget.name(), None),
+            None => (mode, reason, rule_opt),
+        };
         let id = self.ids.call_id();
-        tracing::info!(call_id = %id, call_sid = ring.call_sid, from, %mode, reason, rule_opt, "call received");
+        tracing::info!(call_id = %id, call_sid = ring.call_sid, from, %mode, reason, rule_opt, ?used_up_opt, "call received");
+        self.metrics.counter(&MODE_DECISIONS, &[mode.name(), reason]).increment(1);
         Beginning {
             id,
             call_sid: Some(ring.call_sid),
@@ -165,13 +182,25 @@ impl House {
             failed: Vec::new(),
             ledger: Ledger::default(),
             spent: Spent::default(),
+            purse,
+            wants_money: used_up_opt.is_some(),
             turns_opt: None,
         }
     }
 
+    /// Where a new call begins instead when a budget is used up, unless it begins in the cheapest mode anyhow.
+    fn cheapest_if_used_up(&self, mode: Mode, purse: &Purse) -> Option<(Mode, UsedUp)> {
+        let used_up = purse.used_up(|| self.clock.now())?;
+        Some((self.ladder_of(mode).cheapest(mode, &[])?, used_up))
+    }
+
+    fn ladder_of(&self, mode: Mode) -> Ladder {
+        Ladder::new(mode, &self.ladder, &self.modes)
+    }
+
     /// The mode that serves a call when `mode` cannot.
     fn instead_of(&self, mode: Mode) -> Mode {
-        match Ladder::new(mode, &self.ladder, &self.modes).next(&[mode], &[]) {
+        match self.ladder_of(mode).next(&[mode], &[]) {
             Rung::Mode(other) => other,
             Rung::Human | Rung::Apology => Mode::Traditional, // whose own ladder goes on from there
         }
@@ -198,7 +227,7 @@ impl House {
             tracing::warn!(call_sid = ring.call_sid, "nothing is known of this call; it begins anew");
             return self.rings(ring, None, token_opt).await;
         };
-        let mut beginning = Beginning::again(record.clone());
+        let mut beginning = self.again(record.clone());
         match record.state {
             CallState::Ended { for_good: true, .. } => return Ok(Reply::HangUp),
             // Whoever asks is still on the line, whatever we took for a hang-up.
@@ -279,6 +308,7 @@ impl House {
     }
 
     fn call_setup(&self, beginning: Beginning, agent: Arc<Agent>, seat: Seat) -> CallSetup {
+        let agent = if beginning.wants_money { Arc::new(agent.for_want_of_money()) } else { agent };
         CallSetup {
             id: beginning.id,
             seat,
@@ -290,10 +320,11 @@ impl House {
             routed: beginning.routed,
             rule_opt: beginning.rule_opt,
             mode: beginning.mode,
-            ladder: Ladder::new(beginning.mode, &self.ladder, &self.modes),
+            ladder: self.ladder_of(beginning.mode),
             failed: beginning.failed,
             ledger: beginning.ledger,
             spent: beginning.spent,
+            purse: beginning.purse,
             recording: self.recording.clone(),
             engines: Arc::clone(&self.engines),
             fallback: self.fallback.clone(),
@@ -398,7 +429,7 @@ impl House {
         }
         match record.state {
             CallState::Ended { for_good: true, .. } => Err(Answer::HangUp { say: Utterance::default() }),
-            _ => Ok(Beginning::again(record)),
+            _ => Ok(self.again(record)),
         }
     }
 
@@ -419,6 +450,11 @@ impl House {
 
     fn turn_setup(&self, beginning: Beginning, agent: Arc<Agent>, ring: &Ring, seat: Seat) -> TurnSetup {
         let Beginning { id, started_at, ledger, turns_opt, .. } = beginning;
+        let settings = if beginning.wants_money {
+            Arc::new(self.manner.for_want_of_money())
+        } else {
+            Arc::clone(&self.manner)
+        };
         let conversation =
             turns_opt.map_or_else(|| Conversation::from_ledger(id, started_at, ledger), |turns| *turns);
         TurnSetup {
@@ -433,12 +469,13 @@ impl House {
             call_max: self.limits.call_max,
             cost_max_opt: self.limits.cost_max_opt,
             spent: beginning.spent,
+            purse: beginning.purse,
             recording: self.recording.clone(),
             agent,
-            settings: Arc::clone(&self.manner),
+            settings,
             model: Arc::clone(&self.chat),
             narrator_opt: self.narrator_opt.clone(),
-            ladder: Ladder::new(Mode::Traditional, &self.ladder, &self.modes),
+            ladder: self.ladder_of(Mode::Traditional),
             failed: beginning.failed,
             goes_back_up: self.goes_back_up,
             fallback: self.fallback.clone(),
@@ -510,7 +547,7 @@ impl House {
                 state: CallState::HandedOver { .. } | CallState::Ended { for_good: true, .. },
                 ..
             }) => return Err(NotTaken::Elsewhere),
-            Some(record) => Beginning::again(record),
+            Some(record) => self.again(record),
             None => self.unannounced(call_sid),
         };
         if !beginning.mode.is_media() {
@@ -519,6 +556,26 @@ impl House {
         let agent = self.brief(&beginning).await;
         let seat = self.second_seat().await?;
         Ok(open_call(self.call_setup(beginning, agent, seat), &self.switchboard))
+    }
+
+    /// A call that goes on by its record.
+    fn again(&self, record: CallRecord) -> Beginning {
+        Beginning {
+            purse: self.purses.open(&record.agent, record.from_opt.as_deref()),
+            id: record.id,
+            call_sid: Some(record.call_sid),
+            from_opt: record.from_opt,
+            to_opt: record.to_opt,
+            started_at: record.started_at,
+            routed: record.routed,
+            rule_opt: record.rule_opt,
+            mode: record.mode,
+            failed: record.failed,
+            ledger: record.ledger,
+            spent: record.spent,
+            wants_money: false,
+            turns_opt: record.turns_opt,
+        }
     }
 
     /// A call whose webhook was not ours.
@@ -536,6 +593,8 @@ impl House {
             failed: Vec::new(),
             ledger: Ledger::default(),
             spent: Spent::default(),
+            purse: self.purses.open(&self.briefings.agent().name, None),
+            wants_money: false,
             turns_opt: None,
         }
     }
@@ -546,25 +605,6 @@ impl House {
         match admission.map_err(|_| NotTaken::Broken)?? {
             Admission::Seat(seat) => Ok(seat),
             Admission::Live(_) | Admission::Opening => Err(NotTaken::Broken),
-        }
-    }
-}
-
-impl Beginning {
-    fn again(record: CallRecord) -> Self {
-        Self {
-            id: record.id,
-            call_sid: Some(record.call_sid),
-            from_opt: record.from_opt,
-            to_opt: record.to_opt,
-            started_at: record.started_at,
-            routed: record.routed,
-            rule_opt: record.rule_opt,
-            mode: record.mode,
-            failed: record.failed,
-            ledger: record.ledger,
-            spent: record.spent,
-            turns_opt: record.turns_opt,
         }
     }
 }

@@ -11,6 +11,7 @@ use tandem_actors::ports::{Clock, Ids};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use super::{StartError, hexadecimal, random_bytes};
 use crate::config::Config;
@@ -80,6 +81,17 @@ impl Logbook {
     /// to be forgotten.
     pub(super) fn journal(&self) -> Arc<Journal> {
         Arc::clone(&self.journal)
+    }
+
+    /// Knows callers by their numbers.
+    pub(super) fn callers(&self) -> impl Fn(&str) -> Option<Uuid> + Send + Sync + use<> {
+        let journal = Arc::clone(&self.journal);
+        move |from| journal.user_of(Some(from))
+    }
+
+    /// For whoever watches the spool.
+    pub(super) fn spool(&self) -> Spool {
+        self.spool.clone()
     }
 
     /// Everything that happened is on disk when this returns, and in the tables if they are to be had.

@@ -28,27 +28,57 @@ const SPOKEN_CHARACTERS: u64 = 450;
 const READ_TOKENS: u64 = 4_000;
 const WRITTEN_TOKENS: u64 = 160;
 
-/// What was configured goes before what is estimated. A mode of which anything has no price has no rate.
-pub(super) fn rates(config: &Config, prices: &dyn Prices) -> BTreeMap<Mode, Rate> {
-    let own = &config.analytics.usd_per_minute;
-    let hears_and_speaks =
-        |model: &str| prices.tokens(model, &audio(HEARD_TOKENS, SPOKEN_TOKENS)).map(Microusd::from);
-    let writes = || prices.tokens(&config.chat.model, &text(READ_TOKENS, WRITTEN_TOKENS)).map(Microusd::from);
-    let cascade = || {
-        let listens = prices.time(&config.transcription.model, HEARD).map(Microusd::from)?;
-        let speaks = prices.characters(&config.speech.model, SPOKEN_CHARACTERS).map(Microusd::from)?;
-        listens.checked_add(writes()?)?.checked_add(speaks)
-    };
-    let rates = [
-        (Mode::Traditional, own.traditional.or_else(writes)),
-        (Mode::Realtime, own.realtime.or_else(|| hears_and_speaks(&config.openai.realtime_model))),
-        (Mode::Hybrid, own.hybrid),
-        (Mode::Cascade, own.cascade.or_else(cascade)),
-    ];
-    rates
-        .into_iter()
-        .filter_map(|(mode, cost_opt)| Some((mode, Rate { cost: cost_opt?, ms: MINUTE_MS })))
-        .collect()
+/// What is configured: one's own figures, and the models that serve calls.
+pub(super) struct Rates {
+    own: BTreeMap<Mode, Microusd>,
+    realtime: String,
+    chat: String,
+    transcription: String,
+    speech: String,
+}
+
+impl Rates {
+    pub(super) fn of(config: &Config) -> Self {
+        let own = &config.analytics.usd_per_minute;
+        let own = [
+            (Mode::Traditional, own.traditional),
+            (Mode::Realtime, own.realtime),
+            (Mode::Hybrid, own.hybrid),
+            (Mode::Cascade, own.cascade),
+        ];
+        Self {
+            own: own.into_iter().filter_map(|(mode, cost_opt)| Some((mode, cost_opt?))).collect(),
+            realtime: config.openai.realtime_model.clone(),
+            chat: config.chat.model.clone(),
+            transcription: config.transcription.model.clone(),
+            speech: config.speech.model.clone(),
+        }
+    }
+
+    /// One's own figures go before what is estimated. A mode of which anything has no price has no rate.
+    pub(super) fn by(&self, prices: &dyn Prices) -> BTreeMap<Mode, Rate> {
+        let rate = |mode| {
+            let cost = self.own.get(&mode).copied().or_else(|| self.estimated(mode, prices))?;
+            Some((mode, Rate { cost, ms: MINUTE_MS }))
+        };
+        Mode::ALL.into_iter().filter_map(rate).collect()
+    }
+
+    fn estimated(&self, mode: Mode, prices: &dyn Prices) -> Option<Microusd> {
+        let writes = || prices.tokens(&self.chat, &text(READ_TOKENS, WRITTEN_TOKENS)).map(Microusd::from);
+        match mode {
+            Mode::Traditional => writes(),
+            Mode::Realtime => {
+                prices.tokens(&self.realtime, &audio(HEARD_TOKENS, SPOKEN_TOKENS)).map(Microusd::from)
+            }
+            Mode::Hybrid => None,
+            Mode::Cascade => {
+                let listens = prices.time(&self.transcription, HEARD).map(Microusd::from)?;
+                let speaks = prices.characters(&self.speech, SPOKEN_CHARACTERS).map(Microusd::from)?;
+                listens.checked_add(writes()?)?.checked_add(speaks)
+            }
+        }
+    }
 }
 
 fn audio(input: u64, output: u64) -> Usage {
@@ -91,12 +121,12 @@ mod tests {
     }
 
     fn built_in() -> PriceList {
-        PriceList::load(Path::new("/nonexistent/prices.toml")).unwrap()
+        PriceList::built_in()
     }
 
     #[test]
     fn at_the_launch_plans_prices_its_scenarios_come_out_within_its_rounding() {
-        let rates = rates(&config(&[]), &built_in());
+        let rates = Rates::of(&config(&[])).by(&built_in());
         for (users, dollars) in [(50, 375.0), (200, 1_500.0), (1_000, 7_500.0)] {
             let projected = projection(users, 5.0, &[], &rates).unwrap();
             let cost = i64::from(projected.modes[&Mode::Realtime].monthly_cost.unwrap().0) as f64 / 1e6;
@@ -107,7 +137,7 @@ mod tests {
     #[test]
     fn ones_own_figure_goes_first_and_what_has_no_price_has_no_rate() {
         let own = [("TANDEM__ANALYTICS__USD_PER_MINUTE__REALTIME", "0.07")];
-        let told = rates(&config(&own), &built_in());
+        let told = Rates::of(&config(&own)).by(&built_in());
         assert_eq!(told[&Mode::Realtime], Rate { cost: Microusd::from(70_000), ms: MINUTE_MS });
         assert!(!told.contains_key(&Mode::Hybrid));
         let priced = [
@@ -116,9 +146,9 @@ mod tests {
             ("TANDEM__CHAT__MODEL", "gpt-5-mini"),
         ];
         // 36 s at 0.006 a minute, 4,000 tokens at 0.25 and 160 at 2 a million, 450 characters at 15 a million.
-        let cascade = rates(&config(&priced), &built_in())[&Mode::Cascade];
+        let cascade = Rates::of(&config(&priced)).by(&built_in())[&Mode::Cascade];
         assert_eq!(cascade.cost, Microusd::from(3_600 + 1_320 + 6_750));
-        let unknown = rates(&config(&[("TANDEM__CHAT__MODEL", "nobody-knows")]), &built_in());
+        let unknown = Rates::of(&config(&[("TANDEM__CHAT__MODEL", "nobody-knows")])).by(&built_in());
         assert!(!unknown.contains_key(&Mode::Cascade) && !unknown.contains_key(&Mode::Traditional));
     }
 }

@@ -288,6 +288,21 @@ fn a_bad_value_names_its_key_its_place_and_what_is_allowed() {
             "limits.call_cost_usd_max",
             "must be 0.000001 to 1000000, with at most six decimals",
         ),
+        (
+            "limits.user_month_usd_max = -1.0",
+            "limits.user_month_usd_max",
+            "must be 0.000001 to 1000000, with at most six decimals",
+        ),
+        (
+            "limits.agent_month_usd_max = 0.0000001",
+            "limits.agent_month_usd_max",
+            "must be 0.000001 to 1000000, with at most six decimals",
+        ),
+        (
+            "limits.month_usd_max = 1000001.0",
+            "limits.month_usd_max",
+            "must be 0.000001 to 1000000, with at most six decimals",
+        ),
         ("limits.engine_ready_seconds_max = 61", "limits.engine_ready_seconds_max", "must be 1 to 60"),
     ] {
         assert_eq!(complaint(load_file(text)), expected(key, problem));

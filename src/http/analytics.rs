@@ -50,7 +50,7 @@ pub struct Analyst {
     pub zone: TimeZone,
     pub thresholds: Thresholds,
     /// What a mode costs as long as too little of it was measured.
-    pub rates: BTreeMap<Mode, Rate>,
+    pub rates: Box<dyn Fn() -> BTreeMap<Mode, Rate> + Send + Sync>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
 }
@@ -100,7 +100,7 @@ pub(super) async fn project(
     let minutes =
         query.read("minutes_per_day", "a number of minutes")?.ok_or_else(|| wanted("minutes_per_day"))?;
     let history = analyst.statistics.history(analyst.today()).await.map_err(unanswered)?;
-    let projected = projection(users, minutes, &history.modes, &analyst.rates);
+    let projected = projection(users, minutes, &history.modes, &(analyst.rates)());
     Ok(HttpResponse::Ok().json(projected.map_err(|error| unfit(error.to_string()))?))
 }
 

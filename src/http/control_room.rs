@@ -3,6 +3,7 @@
 //! It refuses to know what a right answer is.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use actix::{Actor, Addr, AsyncContext, Context};
@@ -27,7 +28,9 @@ use super::*;
 use crate::audit::AuditLog;
 use crate::call_log::CallLog;
 use crate::clock::SystemIds;
+use crate::metrics::Metrics;
 use crate::outcomes::Outcomes;
+use crate::prices::Watch;
 use crate::store::Store;
 use crate::users::{Erased, Eraser, Erasure, NotErased, UserLog};
 
@@ -137,6 +140,7 @@ impl ControlRoom {
         let desk: Arc<dyn Desk> = Arc::<TestDesk>::clone(&self.desk);
         let log: Arc<dyn AuditLog> = Arc::new(self.store.clone());
         let calls: Arc<dyn CallLog> = Arc::new(self.store.clone());
+        let prices = Watch::begin(Path::new(""), Arc::clone(&self.clock)).unwrap().prices();
         let outcomes: Arc<dyn Outcomes> = Arc::<TestDesk>::clone(&self.desk);
         let users: Arc<dyn UserLog> = Arc::new(self.store.clone());
         let eraser: Arc<dyn Eraser> = Arc::<TestEraser>::clone(&self.eraser);
@@ -147,6 +151,8 @@ impl ControlRoom {
             .app_data(Data::new(self.router.clone()))
             .app_data(Data::from(log))
             .app_data(Data::from(calls))
+            .app_data(Data::from(prices))
+            .app_data(Data::new(Metrics::new()))
             .app_data(Data::from(outcomes))
             .app_data(Data::new(analyst(Arc::new(self.store.clone()), Arc::clone(&self.clock))))
             .app_data(Data::from(users))

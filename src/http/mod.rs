@@ -14,7 +14,9 @@ mod gate;
 mod gather;
 mod health;
 mod media;
+mod metrics;
 mod outcome;
+mod prices;
 mod probability;
 mod problem;
 mod query;
@@ -62,7 +64,7 @@ fn routes(app: &mut ServiceConfig) {
     app.default_service(web::to(problem::not_found));
 }
 
-/// What carriers and load balancers ask.
+/// What carriers, load balancers and scrapers ask.
 fn telephony(app: &mut ServiceConfig) {
     app.service(
         web::resource("/twilio/voice")
@@ -100,6 +102,7 @@ fn telephony(app: &mut ServiceConfig) {
             .head(health::ready)
             .default_service(problem::only("GET, HEAD")),
     )
+    .service(web::resource("/metrics").get(metrics::scrape).default_service(problem::only("GET")))
     .service(
         web::resource("/")
             .get(status::status)
@@ -159,6 +162,7 @@ fn operation(app: &mut ServiceConfig) {
             .get(calls::timeline)
             .default_service(problem::only("GET")),
     )
+    .service(web::resource("/api/v1/prices").get(prices::read).default_service(problem::only("GET")))
     .service(
         web::resource("/api/v1/analytics/dashboard")
             .get(analytics::read_dashboard)

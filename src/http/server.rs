@@ -35,7 +35,9 @@ use super::workers::Workers;
 use crate::audit::AuditLog;
 use crate::call_log::CallLog;
 use crate::clips::ClipShelf;
+use crate::metrics::Metrics;
 use crate::outcomes::Outcomes;
+use crate::prices::PricesInUse;
 use crate::socket::SocketGauge;
 use crate::users::{Eraser, UserLog};
 
@@ -100,6 +102,8 @@ pub struct Operation {
     pub router: Addr<Router>,
     pub audit: Arc<dyn AuditLog>,
     pub calls: Arc<dyn CallLog>,
+    pub prices: Arc<PricesInUse>,
+    pub metrics: Arc<Metrics>,
     pub outcomes: Arc<dyn Outcomes>,
     pub analyst: Arc<Analyst>,
     pub users: Arc<dyn UserLog>,
@@ -114,6 +118,8 @@ impl Operation {
             .app_data(Data::new(self.router))
             .app_data(Data::from(self.audit))
             .app_data(Data::from(self.calls))
+            .app_data(Data::from(self.prices))
+            .app_data(Data::from(self.metrics))
             .app_data(Data::from(self.outcomes))
             .app_data(Data::from(self.analyst))
             .app_data(Data::from(self.users))

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 use std::time::Duration;
@@ -31,6 +32,7 @@ use crate::call_log::{self, Call, CallFilter, CallLog, CallLogUnreadable, Conver
 use crate::clock::{SystemClock, SystemIds};
 use crate::money::Microusd;
 use crate::outcomes::Outcomes;
+use crate::prices::Watch;
 use crate::socket::SocketGauge;
 use crate::statistics::{RevenueEntry, Statistics, StatisticsError};
 use crate::users::{Erased, Eraser, Erasure, Memory, NotErased, User, UserLog, UsersUnreadable};
@@ -191,7 +193,7 @@ pub(super) fn analyst(statistics: Arc<dyn Statistics>, clock: Arc<dyn Clock>) ->
         statistics,
         zone: TimeZone::UTC,
         thresholds: Thresholds::default(),
-        rates: [(Mode::Realtime, rate)].into(),
+        rates: Box::new(move || [(Mode::Realtime, rate)].into()),
         clock,
         ids: Arc::new(SystemIds),
     }
@@ -218,6 +220,8 @@ fn operation() -> Operation {
         router: router.start(),
         audit: Arc::new(TestDesk::default()),
         calls: Arc::new(TestDesk::default()),
+        prices: Watch::begin(Path::new(""), Arc::clone(&clock)).unwrap().prices(),
+        metrics: Arc::default(),
         outcomes: Arc::new(TestDesk::default()),
         analyst: Arc::new(analyst(Arc::new(TestDesk::default()), Arc::clone(&clock))),
         users: Arc::new(TestDesk::default()),

@@ -1,10 +1,12 @@
+use std::fs;
+
 use proptest::prelude::*;
 use tandem_actors::ports::{ChatUsage, Line};
 
 use super::*;
 
 fn house() -> PriceList {
-    PriceList::load(Path::new("/nonexistent/prices.toml")).unwrap()
+    PriceList::built_in()
 }
 
 /// Tokens that a provider has told apart: fresh and cached text and audio that went in, text and audio that came out.
@@ -155,7 +157,8 @@ proptest! {
 
 #[test]
 fn the_committed_list_knows_the_models_that_are_the_defaults() {
-    let committed = PriceList::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join(PRICES_FILE)).unwrap();
+    let committed =
+        PriceList::of_file(&Path::new(env!("CARGO_MANIFEST_DIR")).join(PRICES_FILE)).unwrap().unwrap();
     let config = crate::config::Config::load(&crate::config::Sources {
         house_file: Path::new(""),
         chosen_file_opt: None,
@@ -192,19 +195,22 @@ fn a_wrong_list_is_refused_whole_and_the_line_is_named() {
             "[minutes]\na = 1\nm = -0.5",
             bad(
                 5,
-                "invalid value: floating point `-0.5`, expected 0 to 1000000 dollars, with at most six decimals",
+                "`m`: invalid value: floating point `-0.5`, expected 0 to 1000000 dollars, with at most six decimals",
             ),
         ),
         (
             "[minutes]\nm = 0.0000001",
             bad(
                 4,
-                "invalid value: floating point `0.0000001`, expected 0 to 1000000 dollars, with at most six decimals",
+                "`m`: invalid value: floating point `0.0000001`, expected 0 to 1000000 dollars, with at most six decimals",
             ),
         ),
         (
             "[minutes]\nm = \"1.0\"",
-            bad(4, "invalid type: string \"1.0\", expected 0 to 1000000 dollars, with at most six decimals"),
+            bad(
+                4,
+                "`m`: invalid type: string \"1.0\", expected 0 to 1000000 dollars, with at most six decimals",
+            ),
         ),
         (
             "[carrier]\noutbound = 0.01",
@@ -214,18 +220,29 @@ fn a_wrong_list_is_refused_whole_and_the_line_is_named() {
             "[carrier]\ninbound_call = -1",
             bad(
                 4,
-                "invalid value: floating point `-1.0`, expected 0 to 1000000 dollars, with at most six decimals",
+                "`inbound_call`: invalid value: floating point `-1.0`, expected 0 to 1000000 dollars, with at most six decimals",
             ),
         ),
         ("[minutes]\nm = 1\n\n[characters]\nm = 1", bad(7, "`m` has a price in another section")),
-        ("[tokens]\nm = { text_in = 1 }\nm = { text_in = 2 }", bad(5, "duplicate key")),
+        ("[tokens]\nm = { text_in = 1 }\nm = { text_in = 2 }", bad(5, "`m`: duplicate key")),
+        (
+            "[tokens]\n\"a = b\" = { text_in = 1, audio_in = -1 }",
+            bad(
+                4,
+                "`audio_in`: invalid value: floating point `-1.0`, expected 0 to 1000000 dollars, with at most six \
+                 decimals",
+            ),
+        ),
         ("[tokens]\nm = {}", bad(4, "`m` has no price")),
         ("[tokens", bad(3, "unclosed table, expected `]`")),
     ] {
         assert_eq!(complaint(lines), expected);
     }
     for price in ["nan", "inf", "1000001"] {
-        assert!(complaint(&format!("[minutes]\nm = {price}")).contains("line 4: invalid value"), "{price}");
+        assert!(
+            complaint(&format!("[minutes]\nm = {price}")).contains("line 4: `m`: invalid value"),
+            "{price}"
+        );
     }
     let undated = PriceList::read("version = 1", Path::new("mine.toml")).unwrap_err().to_string();
     assert_eq!(undated, "bad prices in mine.toml, line 1: missing field `date`");
@@ -239,10 +256,10 @@ fn a_list_of_ones_own_takes_the_place_of_the_one_that_is_built_in() {
     let file = place.path().join("prices.toml");
     fs::write(&file, "version = 7\ndate = \"2026-12-01\"\n[tokens]\nllama = { text_in = 0, text_out = 0.5 }")
         .unwrap();
-    let prices = PriceList::load(&file).unwrap();
+    let prices = PriceList::of_file(&file).unwrap().unwrap();
     assert_eq!((prices.version, prices.date.to_string().as_str()), (7, "2026-12-01"));
     assert_eq!(prices.tokens("llama", &usage([900, 0, 0, 0, 4, 0])), Some(2));
     assert_eq!(prices.tokens("gpt-6-luna", &usage([1, 0, 0, 0, 0, 0])), None);
-    let unreadable = PriceList::load(place.path()).unwrap_err();
+    let unreadable = PriceList::of_file(place.path()).unwrap_err();
     assert!(unreadable.to_string().starts_with("cannot read prices in "), "{unreadable}");
 }

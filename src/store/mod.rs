@@ -20,6 +20,7 @@
 //! | `users.rs` | users, and what is remembered of them |
 //! | `erasure.rs` | how somebody leaves every table |
 //! | `rows.rs` | many rows at once |
+//! | `spending.rs` | what a month has cost so far |
 //! | `statistics.rs` | sums of days as operators read them, and revenue |
 //! | `retention.rs` | what has become old |
 //! | `error.rs` | what can go wrong |
@@ -46,6 +47,7 @@ mod rollup;
 mod rows;
 mod running;
 mod settings;
+mod spending;
 mod statistics;
 mod usage_log;
 mod users;

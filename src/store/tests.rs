@@ -365,5 +365,6 @@ mod calls;
 mod postgresql;
 mod rollup;
 mod running;
+mod spending;
 mod sqlite;
 mod users;

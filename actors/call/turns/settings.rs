@@ -20,6 +20,8 @@ pub struct TurnSettings {
     pub gather_timeout_s: u32,
     /// Said first in a new call.
     pub greeting: String,
+    /// Said before it in a call that could have begun in a better mode, were there money for it.
+    pub too_costly: String,
     /// Said to a caller who says nothing.
     pub reprompt: String,
     /// Said to a caller whose last words another engine has lost.
@@ -41,6 +43,15 @@ pub struct TurnSettings {
     pub answer_chars_max: usize,
 }
 
+impl TurnSettings {
+    /// The same for a call that begins here because a budget is used up.
+    #[must_use]
+    pub fn for_want_of_money(&self) -> Self {
+        let greeting = format!("{} {}", self.too_costly, self.greeting).trim().to_owned();
+        Self { greeting, ..self.clone() }
+    }
+}
+
 impl Default for TurnSettings {
     /// An agent that speaks American English and has nobody to hand over to.
     fn default() -> Self {
@@ -52,6 +63,7 @@ impl Default for TurnSettings {
             profanity_filter: false,
             gather_timeout_s: 5,
             greeting: "Hello, how can I help you?".to_owned(),
+            too_costly: "I can only speak in a simple way today.".to_owned(),
             reprompt: "Are you still there?".to_owned(),
             pardon: "I am sorry, the line was interrupted for a moment. Could you say that again?".to_owned(),
             filler: "One moment, please.".to_owned(),

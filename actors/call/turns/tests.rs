@@ -8,10 +8,11 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::budgets::{BudgetLimits, Budgets};
 use crate::ledger::Speaker;
 use crate::ports::{CallId, ChatPiece, ChatRequest, ChatStop, ChatUsage, ModelError, ModelId};
 use crate::testing::{
-    FlatPrice, MemoryCallStore, MemorySpool, NoPrices, NoProbes, VirtualClock, scripted, test_agent,
+    FlatPrice, MemoryCallStore, MemorySpool, NoPrices, NoProbes, VirtualClock, always, scripted, test_agent,
 };
 use crate::usage::event::EventKind;
 
@@ -211,7 +212,22 @@ impl World {
         setup.goes_back_up = true;
         setup.cost_max_opt = CAP;
         setup.spent = spent;
-        setup.recording.prices = Arc::new(FlatPrice(model));
+        setup.recording.prices = always(FlatPrice(model));
+        self.call = spawn(setup, &self.house);
+        self
+    }
+
+    /// The same call, fallen from mode `realtime` and paid from this, a micro-dollar for each token.
+    fn paid_from(mut self, purse: Purse) -> Self {
+        let (settings, house) = (&self.settings, &self.house);
+        let mut setup =
+            setup(conversation(), &self.model, &self.store, settings, None, house, &self.fallback);
+        let configured = [Mode::Traditional, Mode::Realtime];
+        setup.ladder = Ladder::new(Mode::Traditional, &Ladder::usual_order(false), &configured);
+        setup.failed = vec![Mode::Realtime];
+        setup.goes_back_up = true;
+        setup.recording.prices = always(FlatPrice("scripted"));
+        setup.purse = purse;
         self.call = spawn(setup, &self.house);
         self
     }
@@ -222,7 +238,7 @@ impl World {
         let mut setup =
             setup(conversation(), &self.model, &self.store, settings, narrator_opt, house, &self.fallback);
         let spool = Arc::<MemorySpool>::default();
-        setup.recording = spool.recording(Arc::new(FlatPrice("scripted")), Arc::new(VirtualClock::new()));
+        setup.recording = spool.recording(always(FlatPrice("scripted")), Arc::new(VirtualClock::new()));
         setup.now += age;
         setup.spent = spent;
         self.call = spawn(setup, &self.house);
@@ -311,8 +327,9 @@ fn setup(
         conversation,
         call_max: CALL_MAX,
         cost_max_opt: None,
+        purse: Purse::default(),
         spent: Spent::default(),
-        recording: Arc::<MemorySpool>::default().recording(Arc::new(NoPrices), Arc::new(VirtualClock::new())),
+        recording: Arc::<MemorySpool>::default().recording(always(NoPrices), Arc::new(VirtualClock::new())),
         agent: Arc::new(test_agent()),
         settings: Arc::new(settings.clone()),
         model: Arc::clone(model) as Arc<dyn ChatModel>,
@@ -768,6 +785,23 @@ async fn an_answer_without_a_price_is_counted_and_ends_no_call() {
         (0, 2, None),
         "of one nobody told the usage"
     );
+}
+
+#[actix_rt::test]
+async fn a_call_goes_on_here_when_a_budget_is_used_up_and_goes_back_up_no_more() {
+    let plan = [SaysFor("From seven.", 5_000), SaysFor("Until ten.", 5_000), Says("You too.")];
+    let mut world = World::new(plan).fallen_from_realtime();
+    let limits = BudgetLimits { house_max_opt: CAP, ..BudgetLimits::default() };
+    let budgets = Budgets::new(limits, jiff::tz::TimeZone::UTC);
+    let purse = budgets.purse("night desk", None).0;
+    world = world.paid_from(purse.clone());
+    world.say("When?").await;
+    assert!(purse.used_up(|| jiff::Timestamp::UNIX_EPOCH).is_some());
+    tokio::time::sleep(STAYS_DOWN).await;
+    assert_eq!(world.say("Until when?").await.0, listen("Until ten."));
+    assert_eq!(world.say("Goodbye.").await.0, listen("You too."));
+    world.call.do_send(CallerGone);
+    assert_eq!(world.report().await.end, EndReason::CallerHungUp);
 }
 
 #[actix_rt::test]

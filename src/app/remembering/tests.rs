@@ -7,6 +7,7 @@ use tandem_actors::call::cost::Spent;
 use tandem_actors::ledger::{Ledger, Speaker};
 use tandem_actors::ports::{CallStore, ChatStop, ChatUsage, Clock, Ids};
 use tandem_actors::record::{CallRecord, CallState};
+use tandem_actors::testing::always;
 
 use super::*;
 use crate::app::hexadecimal;
@@ -64,7 +65,6 @@ impl House {
     }
 
     fn desk(&self, has_model: bool) -> Desk {
-        let prices = PriceList::load(Path::new(crate::prices::PRICES_FILE)).unwrap();
         let model_opt = has_model.then(|| Arc::<Model>::clone(&self.model) as Arc<dyn ChatModel>);
         let scribe = Scribe {
             journal: self.logbook.journal(),
@@ -72,7 +72,7 @@ impl House {
             agent: "tandem".to_owned(),
             characters_max: 200,
             recording: Recording {
-                prices: Arc::new(prices),
+                prices: always(PriceList::built_in()),
                 spool: self.logbook.journal(),
                 clock: Arc::new(SystemClock),
                 ids: Arc::new(SystemIds),

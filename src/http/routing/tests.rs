@@ -249,6 +249,7 @@ async fn nobody_but_an_operator_may_look_or_change() {
         TestRequest::get().uri("/api/v1/routing/plans"),
         TestRequest::post().uri("/api/v1/routing/plans/a/restart"),
         TestRequest::get().uri("/api/v1/audit"),
+        TestRequest::get().uri("/api/v1/prices"),
         TestRequest::post().uri("/api/v1/calls/x/outcome").set_payload("{}"),
     ] {
         let refused = room.ask_from("203.0.113.5:4711", request).await;
@@ -268,6 +269,8 @@ async fn each_path_names_the_methods_it_answers_to() {
         ("/api/v1/routing/plans/a/restart", "POST"),
         ("/api/v1/calls/x/outcome", "POST"),
         ("/api/v1/audit", "GET"),
+        ("/api/v1/prices", "GET"),
+        ("/metrics", "GET"),
         ("/realtime-api-config", "GET, POST"),
     ] {
         let refused = room.ask(TestRequest::delete().uri(path)).await;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::errors::ApiError;
@@ -27,7 +27,8 @@ pub struct Response {
     /// What we tagged the response with.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub metadata: BTreeMap<String, String>,
-    #[serde(default)]
+    /// Absent as well when it is no usage, such as one of negative tokens: that is not the same as none.
+    #[serde(default, deserialize_with = "usage")]
     pub usage: Option<Usage>,
 }
 
@@ -86,6 +87,15 @@ pub struct CachedTokensDetails {
 pub struct OutputTokenDetails {
     pub text_tokens: u64,
     pub audio_tokens: u64,
+}
+
+fn usage<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Usage>, D::Error> {
+    let told = Value::deserialize(from)?;
+    let sums = ["total_tokens", "input_tokens", "output_tokens"].map(|sum| told.get(sum));
+    let is_count =
+        |sum: &Value| lenient::as_whole(sum).is_some() && sum.as_f64().is_none_or(|sum| sum >= 0.0);
+    let makes_sense = sums.iter().any(Option::is_some) && sums.into_iter().flatten().all(is_count);
+    Ok(makes_sense.then(|| told.into()))
 }
 
 impl From<Value> for Usage {
