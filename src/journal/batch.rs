@@ -10,7 +10,7 @@ use tandem_actors::ports::CallId;
 use uuid::Uuid;
 
 use super::entry::{
-    CallEntry, EndingEntry, Entry, EventEntry, ForgetEntry, MemoryEntry, OutcomeEntry, RunningEntry, TurnKey,
+    CallEntry, EndingEntry, Entry, EventEntry, ForgetEntry, LeftEntry, MemoryEntry, OutcomeEntry, TurnKey,
     UsageEntry, User,
 };
 
@@ -27,8 +27,7 @@ pub(crate) struct Batch {
     pub(crate) endings: BTreeMap<Uuid, EndingEntry>,
     /// The first of each call.
     pub(crate) outcomes: BTreeMap<CallId, OutcomeEntry>,
-    /// The last word of each process, in order.
-    pub(crate) running: Vec<RunningEntry>,
+    pub(crate) left: Vec<LeftEntry>,
     pub(crate) memories: Vec<MemoryEntry>,
     /// Written last. Whoever makes batches ends one with such an entry ([`Entry::ends_a_batch`]): what comes after it is not
     /// to be forgotten.
@@ -45,10 +44,7 @@ impl Batch {
                 Entry::Event(event) => batch.events.push(event),
                 Entry::Usage(usage) => drop(batch.usage.insert(usage.event.id, *usage)),
                 Entry::Ending(ending) => drop(batch.endings.insert(ending.id, *ending)),
-                Entry::Running(running) => {
-                    batch.running.retain(|before| before.process != running.process);
-                    batch.running.push(running);
-                }
+                Entry::Left(left) => batch.left.push(left),
                 Entry::Outcome(outcome) => drop(batch.outcomes.entry(outcome.call).or_insert(outcome)),
                 Entry::Memory(memory) => batch.memories.push(*memory),
                 Entry::Forget(forget) => batch.forgotten.push(forget),

@@ -30,7 +30,8 @@ pub(crate) enum Entry {
     Usage(Box<UsageEntry>),
     Ending(Box<EndingEntry>),
     Outcome(OutcomeEntry),
-    Running(RunningEntry),
+    /// What ran when the process before this one was killed.
+    Left(LeftEntry),
     /// What is remembered of a caller from now on.
     Memory(Box<MemoryEntry>),
     /// Somebody is to be forgotten: what stands before it of him goes with what the tables have.
@@ -135,10 +136,10 @@ pub(crate) struct EndingEntry {
     pub(crate) response_ms: Vec<u32>,
 }
 
-/// What runs in a process and is in no usage event yet. The last that a process says of it stands for all before.
+/// What ran in a process that was killed, and was in no usage event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct RunningEntry {
-    /// This life of the process.
+pub(crate) struct LeftEntry {
+    /// That life of the process.
     pub(crate) process: Uuid,
     pub(crate) at: Timestamp,
     pub(crate) calls: Vec<RunningCall>,

@@ -13,12 +13,14 @@
 //! | `difference.rs` | what has changed in a ledger |
 //! | `batch.rs` | entries made ready to be written |
 //! | `running.rs` | what runs in live calls and is in no entry yet |
+//! | `last_word.rs` | the same in a file, for whoever comes after a kill |
 //! | `writer.rs` | from the spool into the tables |
 //! | `receipts.rs` | who waits until an entry stands in them |
 
 mod batch;
 mod difference;
 mod entry;
+mod last_word;
 mod receipts;
 mod recent;
 mod running;
@@ -50,9 +52,10 @@ use running::RunningCalls;
 
 pub(crate) use batch::Batch;
 pub(crate) use entry::{
-    CallEntry, EndingEntry, Entry, EventEntry, ForgetEntry, MemoryEntry, OutcomeEntry, RunningCall,
-    RunningEntry, TurnKey, UsageEntry, User,
+    CallEntry, EndingEntry, Entry, EventEntry, ForgetEntry, LeftEntry, MemoryEntry, OutcomeEntry,
+    RunningCall, TurnKey, UsageEntry, User,
 };
+pub(crate) use last_word::LastWord;
 pub(crate) use receipts::Receipts;
 pub(crate) use writer::{Standing, Writer};
 
@@ -69,8 +72,6 @@ pub(crate) struct Journal {
     spool: Spool,
     recent: RecentCalls,
     running: RunningCalls,
-    /// This life of the process.
-    process: Uuid,
     archive: Arc<dyn Archive>,
     standing: watch::Receiver<Standing>,
     receipts: Receipts,
@@ -106,7 +107,6 @@ impl Journal {
             spool: setup.spool,
             recent: RecentCalls::new(setup.calls_max),
             running: RunningCalls::default(),
-            process: setup.ids.call_id().0,
             archive: setup.archive,
             standing: setup.standing,
             receipts: setup.receipts,
@@ -277,22 +277,14 @@ impl Eraser for Journal {
 }
 
 impl Journal {
-    /// Writes down what runs and is in no usage event yet. Several times a second; what a process that is killed loses of
-    /// it, is what came after the last time.
-    pub(crate) fn note_running(&self) {
-        if let Some(calls) = self.running.stock(Instant::now()) {
-            self.write_running(calls);
-        }
+    /// What runs in live calls and is in no usage event yet; nothing when that has been said.
+    pub(crate) fn running(&self) -> Option<Vec<RunningCall>> {
+        self.running.stock(Instant::now())
     }
 
-    /// Nothing runs any more, or not yet.
-    pub(crate) fn note_nothing_runs(&self) {
-        self.write_running(Vec::new());
-    }
-
-    fn write_running(&self, calls: Vec<RunningCall>) {
-        let (process, at) = (self.process, self.clock.now());
-        self.write_down(&Entry::Running(RunningEntry { process, at, calls }));
+    /// Writes down what the process before this one has left.
+    pub(crate) fn left(&self, left: LeftEntry) {
+        self.write_down(&Entry::Left(left));
     }
 
     /// An actor's part in a call is over, and maybe the call with it.

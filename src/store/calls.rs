@@ -3,8 +3,6 @@
 //!
 //! It refuses to know how a call goes on.
 
-use std::sync::Arc;
-
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use jiff::Timestamp;
@@ -166,7 +164,7 @@ impl Archive for Store {
         number: u64,
         batch: Batch,
     ) -> LocalBoxFuture<'static, Result<(), ArchiveError>> {
-        let (store, ids) = (self.clone(), Arc::clone(&self.ids));
+        let store = self.clone();
         let write = async move |connection: &mut Connection<'_>| {
             if written(connection, spool).await? >= number {
                 return Ok(()); // the answer was lost, not the writing
@@ -176,8 +174,7 @@ impl Archive for Store {
             let advance = "INSERT INTO spools (id, number) VALUES ($1, $2) \
                            ON CONFLICT (id) DO UPDATE SET number = excluded.number";
             let number = i64::try_from(number).unwrap_or(i64::MAX);
-            execute!(connection, advance, Id(spool), number)?;
-            running::settle(connection, spool, &batch.running, &*ids).await
+            execute!(connection, advance, Id(spool), number).map(drop)
         };
         let done = async move {
             store.write(write).await.map_err(|source| StoreError::Write { what: JOURNAL, source })
@@ -263,6 +260,9 @@ async fn put(connection: &mut Connection<'_>, batch: &Batch) -> sqlx::Result<()>
     let changes = batch.events.iter().filter(|event| event.what["event"] == "mode_switched");
     MODE_CHANGES.put(connection, changes.map(mode_change_row).collect()).await?;
     USAGE_EVENTS.put(connection, batch.usage.values().map(usage_row).collect()).await?;
+    for left in &batch.left {
+        running::tell(connection, left).await?;
+    }
     CALL_ENDINGS.put(connection, batch.endings.values().map(ending_row).collect()).await?;
     CALL_OUTCOMES.put(connection, batch.outcomes.values().map(outcome_row).collect()).await?;
     for memory in &batch.memories {

@@ -31,8 +31,8 @@ macro_rules! changes {
     };
 }
 
-pub(super) const CHANGES: [Change; 8] = changes![
-    1 "settings", 2 "audit_log", 3 "calls", 4 "usage_events", 5 "analytics", 6 "memories", 7 "running", 8 "mode_changes"
+pub(super) const CHANGES: [Change; 7] = changes![
+    1 "settings", 2 "audit_log", 3 "calls", 4 "usage_events", 5 "analytics", 6 "memories", 7 "mode_changes"
 ];
 
 fn migrator(text: impl Fn(&Change) -> &'static str) -> Migrator {

@@ -1,21 +1,20 @@
-//! Time that a process could not tell in usage events, since it was killed: found where its last word on it is kept, and
-//! written as events when the next process begins.
+//! Time that a process could not tell in usage events, since it was killed: written as events by its last word, which the
+//! next process finds.
 //!
-//! It refuses to know how time is measured. The last word of a process stands until the same process says another, or its
-//! successor on the same spool says the first: then its calls were served for as long as it says, and no longer.
+//! It refuses to know how time is measured.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::Value;
-use tandem_actors::ports::Ids;
+use tandem_actors::ports::CallId;
 use tandem_actors::usage::event::{EventKind, Unit};
 use uuid::Uuid;
 
 use super::calls::{USAGE_EVENTS, name};
 use super::columns::{Id, Stamp};
-use super::database::{Connection, execute, row};
+use super::database::{Connection, row};
 use super::rollup;
 use super::rows::{Row, id, integer, stamp, text};
-use crate::journal::{RunningCall, RunningEntry};
+use crate::journal::{LeftEntry, RunningCall};
 
 /// A process says every tenth of a second what runs. If it was killed between an event that told it and its next word,
 /// the event is younger than its last word, but not by so much: what comes later is another process's.
@@ -27,41 +26,20 @@ const RECOVERED: &str = r#"{"recovered":true}"#;
 /// `user_id, agent, mode, price_version`
 type CallRow = (Option<Id>, String, String, i64);
 
-/// Keeps the last word of this spool's process, and settles what its predecessor left.
-pub(super) async fn settle(
-    connection: &mut Connection<'_>,
-    spool: Uuid,
-    said: &[RunningEntry],
-    ids: &dyn Ids,
-) -> sqlx::Result<()> {
-    let Some(last) = said.last() else { return Ok(()) };
-    let mut before_opt = kept(connection, spool).await?;
-    for word in said {
-        let Some(before) = before_opt.replace(word.clone()) else { continue };
-        if before.process != word.process {
-            for call in &before.calls {
-                tell(connection, call, before.at, ids).await?;
-            }
-        }
+/// Tells what a killed process has left. Told twice, it is there once.
+pub(super) async fn tell(connection: &mut Connection<'_>, left: &LeftEntry) -> sqlx::Result<()> {
+    for call in &left.calls {
+        tell_of(connection, left, call).await?;
     }
-    let keep = "UPDATE spools SET running = $2 WHERE id = $1";
-    let word = serde_json::to_string(last).expect("ids and numbers are JSON");
-    execute!(connection, keep, Id(spool), word).map(drop)
+    Ok(())
 }
 
-/// What is not the word of a process, is none.
-async fn kept(connection: &mut Connection<'_>, spool: Uuid) -> sqlx::Result<Option<RunningEntry>> {
-    let select = "SELECT running FROM spools WHERE id = $1";
-    let found: Option<(Option<String>,)> = row!(connection, select, Id(spool))?;
-    Ok(found.and_then(|(word,)| serde_json::from_str(&word?).ok()))
-}
-
-async fn tell(
+async fn tell_of(
     connection: &mut Connection<'_>,
+    left: &LeftEntry,
     running: &RunningCall,
-    at: Timestamp,
-    ids: &dyn Ids,
 ) -> sqlx::Result<()> {
+    let at = left.at;
     let select = "SELECT user_id, agent, mode, \
                   COALESCE((SELECT MAX(price_version) FROM usage_events WHERE call_id = $1), 0) \
                   FROM calls WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM usage_events WHERE call_id = $1 \
@@ -71,7 +49,7 @@ async fn tell(
     let Some((user, agent, mode, price_version)) = found else { return Ok(()) };
     let event = |kind: EventKind, ms: u64| -> Row {
         vec![
-            id(ids.event_id()),
+            id(event_id(left, running.call, kind)),
             stamp(at),
             id(running.call.0),
             user.map_or(Value::Null, |Id(user)| id(user)),
@@ -92,4 +70,12 @@ async fn tell(
     let events = times.into_iter().filter(|(_, ms)| *ms > 0).map(|(kind, ms)| event(kind, ms));
     USAGE_EVENTS.put(connection, events.collect()).await?;
     rollup::mark_hour(connection, at).await
+}
+
+/// A `UUIDv7` of that time, always the same: the rest of its bits are those of process, call and kind.
+fn event_id(left: &LeftEntry, call: CallId, kind: EventKind) -> Uuid {
+    let ms = u128::try_from(left.at.as_millisecond()).unwrap_or_default();
+    let which = left.process.as_u128() ^ call.0.as_u128().rotate_left(1) ^ kind as u128;
+    let [high, low] = [(which >> 62) & 0xFFF, which & ((1 << 62) - 1)];
+    Uuid::from_u128((ms << 80) | (7 << 76) | (high << 64) | (2 << 62) | low)
 }
