@@ -17,10 +17,10 @@ use crate::store::{Calendar, Store};
 /// Days are summed up again as soon as something was written of them, and then rest for so long,
 const SUMS_REST: Duration = Duration::from_secs(1);
 
-/// or for so many times what it took: at most a twentieth of a connection's time.
-const SUMS_REST_TIMES: u32 = 20;
+/// or for so many times what it took, so that it takes half a percent of a connection's time,
+const SUMS_REST_TIMES: u32 = 200;
 
-/// After a failure.
+/// but no longer than this, nor after a failure.
 const SUMS_REST_MAX: Duration = Duration::from_mins(1);
 
 /// Which days there are.
@@ -49,7 +49,7 @@ pub(super) async fn keep_sums(store: Store, clock: Arc<dyn Clock>, sums: Sums) {
                 if done.frozen > 0 {
                     tracing::warn!(days = done.frozen, "something came too late for days that are frozen");
                 }
-                SUMS_REST.max(began.elapsed() * SUMS_REST_TIMES)
+                (began.elapsed() * SUMS_REST_TIMES).clamp(SUMS_REST, SUMS_REST_MAX)
             }
             Err(error) => {
                 tracing::warn!(%error, "days are not summed up");
