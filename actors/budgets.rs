@@ -205,7 +205,7 @@ impl Purse {
         }
         let first = month(at, &self.zone);
         for account in &self.accounts {
-            account.month_of(first).spent.note(microusd_opt);
+            account.month_of(first).spent.note(microusd_opt); // late, it is of the month that is now
         }
     }
 
@@ -233,24 +233,33 @@ impl Account {
 
     fn told(&self, first: Date, kept: Tally) {
         let mut month = self.month_of(first);
+        if month.first_opt != Some(first) {
+            return; // the answer is about a month that is over
+        }
         month.spent.microusd = month.spent.microusd.max(kept.microusd);
         month.spent.unpriced = month.spent.unpriced.max(kept.unpriced);
     }
 
     fn used_up(&self, first: Date) -> Option<UsedUp> {
-        let spent = self.month_of(first).spent;
+        let spent = self.month_now(first).spent;
         let max_microusd = self.max.get();
         (spent.microusd >= max_microusd).then_some(UsedUp { budget: self.budget, max_microusd, spent })
     }
 
-    /// The account of this month. Nothing is known of another than the last one asked for: a clock that jumps over a
-    /// month's end and back costs a minute's knowledge.
-    fn month_of(&self, first: Date) -> MutexGuard<'_, Month> {
+    /// The account of the month that it is now. Nothing is known of another: a clock that jumps over a month's end and
+    /// back costs a minute's knowledge.
+    fn month_now(&self, first: Date) -> MutexGuard<'_, Month> {
         let mut month = locked(&self.month);
         if month.first_opt != Some(first) {
             *month = Month { first_opt: Some(first), spent: Tally::default() };
         }
         month
+    }
+
+    /// The same, as something tells of this month: what comes late, over a month's end, does not turn it back.
+    fn month_of(&self, first: Date) -> MutexGuard<'_, Month> {
+        let is_late = locked(&self.month).first_opt.is_some_and(|known| known > first);
+        if is_late { locked(&self.month) } else { self.month_now(first) }
     }
 }
 

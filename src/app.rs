@@ -333,7 +333,13 @@ fn watched(logbook: &Logbook, prices: &Arc<PricesInUse>) -> Arc<Metrics> {
 
 /// What things cost, by a file that is watched from now on.
 fn prices(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<PricesInUse>, PricesError> {
-    let watch = prices::Watch::begin(Path::new(&config.prices.file), Arc::clone(clock))?;
+    let file = Path::new(&config.prices.file);
+    if !file.exists() && file != Path::new(prices::PRICES_FILE) {
+        // Whoever names a list does not want another.
+        let source = io::ErrorKind::NotFound.into();
+        return Err(PricesError::Unreadable { file: file.to_owned(), source });
+    }
+    let watch = prices::Watch::begin(file, Arc::clone(clock))?;
     let prices = watch.prices();
     actix_rt::spawn(prices::keep_watch(watch));
     Ok(prices)

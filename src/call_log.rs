@@ -79,6 +79,8 @@ pub struct Call {
     pub cost_usd: Usd,
     /// What was used and has no price: it is not in the sum, and not free.
     pub unpriced: u32,
+    /// What the line to the carrier has cost so far, as far as its price is known; it comes on top.
+    pub carrier_usd: Usd,
     /// What it was worth, 0 to 1, as somebody told.
     pub outcome: Option<f64>,
 }

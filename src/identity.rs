@@ -9,6 +9,10 @@ use uuid::Uuid;
 /// Digits of an international number, ITU-T E.164: at most 15. Fewer than seven are a short code or a mistake.
 const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 
+/// What Twilio gives as the number of a caller who withholds his, or whose number cannot be had: the letters of ANONYMOUS,
+/// RESTRICTED, BLOCKED, UNKNOWN and UNAVAILABLE on a telephone's keys. They are no person's.
+const PLACEHOLDERS: [&str; 5] = ["266696687", "7378742833", "2562533", "8656696", "86282452253"];
+
 /// Makes users of numbers: the same of the same number, on every node that has the same secret. Who knows a user's id but
 /// not the secret cannot find his number by trying them all.
 pub(crate) struct Identity {
@@ -43,7 +47,9 @@ pub(crate) fn e164(written: &str) -> Option<String> {
     }
     // The prefix of a call abroad, in most of the world, says the same as a plus.
     let digits = number.strip_prefix('+').or_else(|| number.strip_prefix("00"))?;
-    (DIGITS.contains(&digits.len()) && !digits.starts_with('0')).then(|| format!("+{digits}"))
+    let is_number =
+        DIGITS.contains(&digits.len()) && !digits.starts_with('0') && !PLACEHOLDERS.contains(&digits);
+    is_number.then(|| format!("+{digits}"))
 }
 
 #[cfg(test)]
@@ -72,6 +78,9 @@ mod tests {
             "+1206555o188",
             "1+2065550188",
             "+266696687x",
+            "+266696687",
+            "+7378742833",
+            "+86282452253",
         ];
         for written in none {
             assert_eq!(e164(written), None, "{written}");

@@ -87,6 +87,10 @@ const ENDING_MAX: Duration = Duration::from_secs(3);
 /// Last words that have not been played out after this are cut off. An answer that is being spoken comes before them.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(25);
 
+/// The same for a sentence before the mode changes because of its cost, which goes on meanwhile: what is being said, a
+/// response, and the sentence.
+const NOTICE_MAX: Duration = Duration::from_secs(10);
+
 /// How often the leg is told to look around, a third of what it counts as a stall, and the call listens for silence.
 const LEG_LOOKS_EVERY: Duration = Duration::from_millis(250);
 
@@ -431,7 +435,11 @@ impl CallActor {
         if let Some(engine) = &self.engine {
             engine.tell(EngineCommand::Prompt(instructions));
         }
-        self.last_words = Some(LastWords { then, part: None, until: Instant::now() + LAST_WORDS_MAX });
+        let max = match then {
+            Then::End(_) => LAST_WORDS_MAX,
+            Then::StepDown(_) => NOTICE_MAX,
+        };
+        self.last_words = Some(LastWords { then, part: None, until: Instant::now() + max });
     }
 
     fn after_last_words(&mut self, then: Then, ctx: &mut Context<Self>) {
@@ -685,6 +693,12 @@ impl CallActor {
 
     /// The caller cut in after hearing so much of the agent over this leg. The engine is told what he heard in all.
     fn interrupted(&mut self, heard: Option<Heard>) {
+        if let Some(notice) = &mut self.last_words
+            && notice.part.is_some()
+            && matches!(notice.then, Then::StepDown(_))
+        {
+            notice.until = Instant::now(); // he did not want to hear it
+        }
         let heard = self.altogether(heard);
         self.heard_before = None;
         self.cut(heard);

@@ -436,7 +436,10 @@ impl TurnCall {
         let due = self.meter.tick(now, Line::Call, Duration::ZERO);
         let run = self.meter.run(now, Line::Call, Duration::ZERO);
         self.setup.recording.spool.running(self.setup.conversation.id, Some(run));
-        self.enter(due);
+        if !due.is_empty() {
+            self.enter(due);
+            self.keep(); // who goes on with the call must know what was told of it
+        }
     }
 
     /// Tells the rest of what the call used here.
@@ -593,8 +596,8 @@ impl Actor for TurnCall {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        self.keep(); // first: by its record it is known whose usage is told
         self.look(ctx);
-        self.keep();
         ctx.run_interval(LOOK_EVERY, Self::look);
     }
 }

@@ -186,8 +186,6 @@ pub struct CallFacts {
 pub struct CallOutcome {
     pub call: CallId,
     pub reward: f64,
-    /// For the log.
-    pub note: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
@@ -525,11 +523,7 @@ impl Handler<CallFinished> for Router {
 impl Handler<CallOutcome> for Router {
     type Result = Result<(), OutcomeError>;
 
-    fn handle(
-        &mut self,
-        CallOutcome { call, reward, note }: CallOutcome,
-        _: &mut Self::Context,
-    ) -> Self::Result {
+    fn handle(&mut self, CallOutcome { call, reward }: CallOutcome, _: &mut Self::Context) -> Self::Result {
         if !(0.0..=1.0).contains(&reward) {
             return Err(OutcomeError::Reward(reward));
         }
@@ -540,7 +534,7 @@ impl Handler<CallOutcome> for Router {
             Some(told) => return Err(OutcomeError::Told(told)),
             None => remembered.reward_opt = Some(reward),
         }
-        tracing::info!(call_id = %call, mode = remembered.mode.name(), reward, note, "outcome of a call");
+        tracing::info!(call_id = %call, mode = remembered.mode.name(), reward, "outcome of a call");
         let Standing { routing, bandit, .. } = &mut self.chooser.standing;
         let rule = remembered.rule_opt.as_deref().and_then(|name| routing.rule(name));
         // A mode that somebody chose is no evidence: those calls may have been the hard ones.

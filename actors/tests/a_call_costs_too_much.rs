@@ -191,9 +191,25 @@ async fn a_notice_that_is_never_spoken_does_not_keep_the_call_in_a_dear_mode() {
     let mut universe = Universe::new();
     let (mut carrier, provider) = talking(&mut universe, capped()).await;
     answer(&provider, 1, 1_000);
-    pass(&universe, &mut carrier, &provider, 20).await;
+    pass(&universe, &mut carrier, &provider, 8).await;
     assert_eq!(universe.record(1).state, CallState::Live);
-    pass(&universe, &mut carrier, &provider, 10).await;
+    pass(&universe, &mut carrier, &provider, 5).await;
+    let report = universe.report().await;
+    assert_eq!(report.end, EndReason::HandedOver(Rung::Mode(Mode::Traditional)));
+    assert_eq!(report.discrepancies, []);
+}
+
+#[actix_rt::test]
+async fn a_notice_that_the_caller_cuts_off_is_not_waited_for() {
+    let mut universe = Universe::new();
+    let (mut carrier, mut provider) = talking(&mut universe, capped()).await;
+    answer(&provider, 1, 1_000);
+    pass(&universe, &mut carrier, &provider, 2).await;
+    assert_eq!(asked(&mut provider), [NOTICE]);
+    answer(&provider, 2, 10);
+    universe.advance(ms(200)).await;
+    provider.speech_started("u1");
+    pass(&universe, &mut carrier, &provider, 2).await;
     let report = universe.report().await;
     assert_eq!(report.end, EndReason::HandedOver(Rung::Mode(Mode::Traditional)));
     assert_eq!(report.discrepancies, []);

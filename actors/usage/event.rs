@@ -85,7 +85,12 @@ pub struct Metadata {
     #[serde(rename = "tokens", alias = "tokens_opt", default, skip_serializing_if = "Option::is_none")]
     pub tokens_opt: Option<Tokens>,
     /// Of [`EventKind::SessionEnd`]: why the call ended, and how long it took from its begin.
-    #[serde(rename = "end_reason", alias = "end_reason_opt", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "end_reason",
+        alias = "end_reason_opt",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     pub end_reason_opt: Option<String>,
     #[serde(rename = "length_ms", alias = "length_ms_opt", default, skip_serializing_if = "Option::is_none")]
     pub length_ms_opt: Option<u64>,

@@ -24,7 +24,7 @@ pub struct UsageEvent {
     pub unit: Unit,
     /// Absent when it has a price that is unknown. What has none, such as the start of a session, costs zero.
     pub cost_opt: Option<Microusd>,
-    /// What of the cost was for audio that was made and not heard.
+    /// What of the cost of these and other events of the call was for audio that was made and not heard.
     pub unheard: Microusd,
 }
 

@@ -49,7 +49,7 @@ impl Usage {
             tool_calls: one_if(EventKind::ToolCall),
             cost,
             unpriced: u64::from(event.cost_opt.is_none()),
-            unheard: event.unheard.min(cost),
+            unheard: event.unheard, // of what other events cost
         });
     }
 
@@ -139,12 +139,12 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_cost_is_never_free_and_no_more_is_unheard_than_was_paid() {
+    fn an_unknown_cost_is_never_free_and_what_was_unheard_is_told_with_any_event() {
         let start = event(EventKind::Tokens, 5, Unit::Token);
         let unknown = usage(&UsageEvent { cost_opt: None, ..start.clone() });
-        assert_eq!(unknown, Usage { unpriced: 1, ..Usage::default() });
-        let more = usage(&UsageEvent { unheard: Microusd::MAX, ..start });
-        assert_eq!(more.unheard, more.cost);
+        assert_eq!(unknown, Usage { unpriced: 1, unheard: Microusd::from(20_u64), ..Usage::default() });
+        let end = UsageEvent { kind: EventKind::SessionEnd, cost_opt: Some(Microusd::ZERO), ..start };
+        assert_eq!(usage(&end).unheard, end.unheard, "of what other events cost");
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl Aftermath {
         while let Some(report) = ended.recv().await {
             self.briefings.over(report.id);
             if let Some(facts) = facts::facts(&report, &self.agent) {
-                self.journal.ended(&facts, facts::is_over(&report.end));
+                self.journal.ended(&facts, !report.end.goes_on());
                 self.router.do_send(CallFinished(facts)); // one per call
             }
             if let Some(remembering) = &self.remembering_opt {

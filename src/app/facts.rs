@@ -35,11 +35,6 @@ pub(super) fn facts(report: &CallReport, agent: &str) -> Option<CallFacts> {
     })
 }
 
-/// Whether a call that ended so does not go on elsewhere.
-pub(super) fn is_over(end: &EndReason) -> bool {
-    !matches!(end, EndReason::HandedOver(_))
-}
-
 /// Whether a mode failed in a call that ended so and switched modes for these reasons.
 fn failed(end: &EndReason, switches: &[&str]) -> Option<bool> {
     match end {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
@@ -20,6 +20,7 @@ use super::Environment;
 use crate::call_log::{Call, CallFilter, CallLog};
 use crate::clock::{SystemClock, SystemIds};
 use crate::config::{Config, HOUSE_FILE, Sources};
+use crate::instructions::{Particulars, Template};
 use crate::money::Usd;
 use crate::store::Store;
 use crate::usage_log::{UsageLine, UsageLog};
@@ -131,6 +132,7 @@ struct CallLine<'a> {
     mode: &'a str,
     cost_usd: Usd,
     unpriced: u32,
+    carrier_usd: Usd,
     outcome: Option<f64>,
 }
 
@@ -153,15 +155,24 @@ pub(super) fn run(options: &ExportOptions, environment: &Environment) -> Result<
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let url = config.database.url.expose_secret();
+        if let Some(file) = url.strip_prefix("sqlite://").filter(|file| !Path::new(file).exists()) {
+            bail!("there is no database {file}: set `database.url`, or go to its folder");
+        }
         let store = Store::open(url, Arc::new(SystemClock), Arc::new(SystemIds)).await?;
         let out = BufWriter::new(out);
         match &options.what {
             What::Calls(chosen) => calls(&store, chosen, out).await?,
             What::Usage(chosen) => usage(&store, chosen, out).await?,
-            What::Finetune(chosen) => finetune(&store, chosen, &config.agent.instructions, out).await?,
+            What::Finetune(chosen) => finetune(&store, chosen, &instructions(&config)?, out).await?,
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// As strangers' agents have them.
+fn instructions(config: &Config) -> Result<String> {
+    let stranger = Particulars { agent_name: &config.agent.name, ..Particulars::default() };
+    Ok(Template::new(&config.agent.instructions)?.fill(&stranger)?)
 }
 
 async fn calls(store: &Store, chosen: &Chosen, mut out: impl Write) -> Result<()> {
@@ -265,6 +276,7 @@ impl<'a> CallLine<'a> {
             mode: call.mode.name(),
             cost_usd: call.cost_usd,
             unpriced: call.unpriced,
+            carrier_usd: call.carrier_usd,
             outcome: call.outcome,
         }
     }

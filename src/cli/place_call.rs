@@ -63,6 +63,7 @@ pub(super) fn run(options: &CallOptions, environment: &Environment) -> Result<Ex
     plan.from.clone_from(&options.from);
     plan.to.clone_from(&options.to);
     plan.auth_token = options.auth_token.clone().or_else(|| environment.get("TWILIO_AUTH_TOKEN").cloned());
+    plan.status_url = status_url(&options.url);
     plan.hang_up = HangUp::AfterAudio { linger };
     plan.faults.clone_from(&options.fault);
 
@@ -84,6 +85,13 @@ pub(super) fn run(options: &CallOptions, environment: &Environment) -> Result<Ex
     }
     let well = matches!(record.end, CallEnd::CallerHungUp | CallEnd::HungUp | CallEnd::DocumentEnded);
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Where a number's status callback usually points: the same switch.
+fn status_url(voice_url: &str) -> Option<String> {
+    let (scheme, rest) = voice_url.split_once("://")?;
+    let host = rest.split('/').next()?;
+    Some(format!("{scheme}://{host}/twilio/status"))
 }
 
 fn report(record: &CallRecord) {

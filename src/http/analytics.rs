@@ -12,13 +12,14 @@
 //! - `GET /revenue?first=2026-11-01&last=2026-11-30` -> `{"entries": [...]}`, by day.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use jiff::ToSpan;
-use jiff::civil::Date;
+use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::json;
@@ -41,6 +42,8 @@ const ENTRIES_MAX: usize = 1_000;
 
 /// Characters.
 const TEXT_MAX: usize = 500;
+
+const DAYS: RangeInclusive<Date> = date(2000, 1, 1)..=date(2199, 12, 31);
 
 const A_DAY: &str = "a day such as 2026-11-20";
 
@@ -84,7 +87,7 @@ pub(super) async fn read_dashboard(
     analyst: Data<Analyst>,
 ) -> Result<HttpResponse, Problem> {
     let query = Query::only(&request, &["last"])?;
-    let last = query.read("last", A_DAY)?.unwrap_or_else(|| analyst.today());
+    let last = day(&query, "last")?.unwrap_or_else(|| analyst.today());
     let history = analyst.statistics.history(last).await.map_err(unanswered)?;
     Ok(HttpResponse::Ok().json(dashboard(last, &history, analyst.thresholds)))
 }
@@ -120,11 +123,27 @@ pub(super) async fn read_revenue(
     analyst: Data<Analyst>,
 ) -> Result<HttpResponse, Problem> {
     let query = Query::only(&request, &["first", "last"])?;
-    let last = query.read("last", A_DAY)?.unwrap_or_else(|| analyst.today());
+    let last = day(&query, "last")?.unwrap_or_else(|| analyst.today());
     let window = i64::from(WINDOW_DAYS - 1).days();
-    let first = query.read("first", A_DAY)?.unwrap_or_else(|| last.saturating_sub(window));
+    let first = day(&query, "first")?.unwrap_or_else(|| last.saturating_sub(window));
+    if first > last {
+        return Err(unfit("`first` must not be after `last`"));
+    }
     let entries = analyst.statistics.entered(first, last).await.map_err(unanswered)?;
     Ok(HttpResponse::Ok().json(json!({ "entries": entries })))
+}
+
+fn day(query: &Query, name: &str) -> Result<Option<Date>, Problem> {
+    let day_opt = query.read(name, A_DAY)?;
+    day_opt.map(|day| possible(day, name)).transpose()
+}
+
+/// Further away is a slip of the pen.
+fn possible(day: Date, name: &str) -> Result<Date, Problem> {
+    if DAYS.contains(&day) {
+        return Ok(day);
+    }
+    Err(unfit(format!("`{name}` must be a day from {} to {}, and not {day}", DAYS.start(), DAYS.end())))
 }
 
 /// All that stand in a body, each with an id.
@@ -156,6 +175,10 @@ fn checked(written: WrittenEntry, ids: &dyn Ids) -> Result<RevenueEntry, Problem
     if agent.iter().chain([&note]).any(|text| text.chars().count() > TEXT_MAX) {
         return Err(unfit(format!("`agent` and `note` have at most {TEXT_MAX} characters")));
     }
+    if agent.iter().chain([&note]).any(|text| text.contains('\0')) {
+        return Err(unfit("`agent` and `note` contain no zero character"));
+    }
+    let date = possible(date, "date")?;
     let (id, amount) = (id.unwrap_or_else(|| ids.event_id()), Usd(Microusd::from(amount)));
     Ok(RevenueEntry { id, date, agent: agent.filter(|agent| !agent.is_empty()), amount, note })
 }

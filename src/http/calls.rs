@@ -6,7 +6,8 @@
 //! - `/calls?agent=&mode=&live=true&user=<id>&from=%2B12065550188&since=&until=&limit=50&cursor=<id>` (times in RFC 3339)
 //!   -> `{"calls": [...], "next": "<id>" or null}`, newest first. The page after this one is had with `cursor` set to
 //!   `next`; calls that begin meanwhile move none of it.
-//! - `/calls/{id}` -> the call with its `turns`; `cost_usd` is what it has cost so far.
+//! - `/calls/{id}` -> the call with its `turns`; `cost_usd` is what its models have cost so far, and
+//!   `carrier_usd` the line. What a model took to remember its caller afterwards is in its usage only.
 //! - `/calls/{id}/timeline?limit=1000&cursor=<id>` -> `{"events": [...], "next": "<id>" or null}`, in order.
 
 use actix_web::http::StatusCode;
@@ -20,6 +21,7 @@ use super::admin::Admin;
 use super::problem::Problem;
 use super::query::{Query, unfit};
 use crate::call_log::{CallFilter, CallLog, CallLogUnreadable};
+use crate::identity::e164;
 
 /// A screen of calls, and as many as are sent at a time: each has half a kilobyte.
 const CALLS: (u32, u32) = (50, 1_000);
@@ -39,7 +41,7 @@ pub(super) async fn list(
         mode: named(&query, "mode", "traditional, realtime, hybrid or cascade")?,
         live: query.read("live", "true or false")?,
         user: query.read("user", "the id of a user")?,
-        from: query.get("from")?.map(Into::into),
+        from: query.get("from")?.map(|from| number(&from)).transpose()?,
         since: query.read("since", "a time such as 2026-11-21T05:00:00Z")?,
         until: query.read("until", "a time such as 2026-11-21T05:00:00Z")?,
     };
@@ -72,6 +74,13 @@ pub(super) async fn timeline(
     }
     let next = page.entries.last().filter(|_| page.more).map(|event| event.id);
     Ok(HttpResponse::Ok().json(json!({ "events": page.entries, "next": next })))
+}
+
+/// A plus that was not escaped is a space, and easily forgotten.
+fn number(written: &str) -> Result<String, Problem> {
+    let digits = written.trim();
+    let number = if digits.starts_with('+') { digits.to_owned() } else { format!("+{digits}") };
+    e164(&number).ok_or_else(|| unfit("`from` must be a number such as %2B12065550188"))
 }
 
 fn call_id(text: &str) -> Result<Uuid, Problem> {

@@ -53,8 +53,7 @@ pub(super) async fn tell(
         (None, Some(success)) => f64::from(u8::from(success)),
         _ => return Err(unfit("an outcome has either a `reward` or a `success`")),
     };
-    let outcome = CallOutcome { call, reward, note: note.clone() };
-    match router.send(outcome).timeout(ANSWER_WAIT_MAX).await.map_err(|_| silent())? {
+    match router.send(CallOutcome { call, reward }).timeout(ANSWER_WAIT_MAX).await.map_err(|_| silent())? {
         Ok(()) => {}
         Err(error @ OutcomeError::Reward(_)) => return Err(unfit(error.to_string())),
         Err(error @ OutcomeError::Told(_)) => return Err(conflict(error.to_string())),

@@ -33,6 +33,10 @@ impl Query {
     pub(super) fn get(&self, name: &str) -> Result<Option<Cow<'_, str>>, Problem> {
         let mut values = self.0.iter().filter(|(given, _)| given == name).map(|(_, value)| value);
         match (values.next(), values.next()) {
+            // No text of ours has it, and PostgreSQL refuses it.
+            (Some(value), None) if value.contains('\0') => {
+                Err(unfit(format!("`{name}` contains a zero character")))
+            }
             (value_opt, None) => Ok(value_opt),
             _ => Err(unfit(format!("`{name}` is given more than once"))),
         }

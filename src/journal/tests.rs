@@ -3,6 +3,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tandem_actors::call::cost::Spent;
+use tandem_actors::call::turns::conversation::Outlook;
+use tandem_actors::call::turns::{Answer, ClipId, Conversation, Question, TurnSettings, Utterance};
 use tandem_actors::ledger::Speaker;
 use tandem_actors::mode::Mode;
 use tandem_actors::record::CallState;
@@ -347,4 +349,21 @@ async fn a_database_that_is_known_to_be_away_is_not_asked_for_a_caller() {
     let erased = life.journal.erase(user, Erasure::Memory, WHO.to_owned()).await;
     assert_eq!((erased, *cut.borrow()), (Ok(Erased::Pending), Standing::Cut));
     life.end();
+}
+
+#[test]
+fn a_call_whose_answers_were_spoken_is_read_as_it_was_written() {
+    let (folder, tables) = (TempDir::new().unwrap(), Arc::new(Tables::default()));
+    let life = Life::begin(&folder, &tables);
+    let mut conversation = Conversation::from_ledger(call("CA1").id, SystemClock.now(), Ledger::default());
+    let clip_opt = Some(ClipId(u128::MAX - 7));
+    let words = Utterance { clip_opt, ..Utterance::of("Good evening.") };
+    let outlook = Outlook::Stay;
+    conversation.asked(Question::Began, None, 0, &TurnSettings::default(), outlook, &mut Vec::new());
+    conversation.given(&Answer::Listen { say: words });
+    life.journal.keep(CallRecord { turns_opt: Some(Box::new(conversation.clone())), ..call("CA1") });
+    life.end();
+    let written = tables.written.lock().unwrap();
+    let questions = written.iter().flat_map(|(_, calls)| calls).find_map(|call| call.questions_opt.clone());
+    assert_eq!(questions.as_deref(), Some(&conversation));
 }

@@ -161,6 +161,7 @@ fn call(row: CallRow) -> Result<Call, StoreError> {
         failed: meant(&failed)?,
         cost_usd: Usd(Microusd::from(spent.microusd)),
         unpriced: spent.unpriced,
+        carrier_usd: Usd(Microusd::from(spent.carrier_microusd)),
         outcome,
     })
 }

@@ -29,9 +29,25 @@ pub struct Narration {
 }
 
 /// Names a clip: 128 random bits, as whoever knows them can listen.
+///
+/// Written as text: serde cannot buffer an `u128`, as it has to where an enum is told by a tag.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(into = "String", try_from = "String")]
 pub struct ClipId(pub u128);
+
+impl From<ClipId> for String {
+    fn from(id: ClipId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for ClipId {
+    type Error = std::num::ParseIntError;
+
+    fn try_from(digits: String) -> Result<Self, Self::Error> {
+        u128::from_str_radix(&digits, 16).map(Self)
+    }
+}
 
 impl fmt::Display for ClipId {
     /// 32 hexadecimal digits.

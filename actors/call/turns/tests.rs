@@ -184,6 +184,7 @@ impl World {
     }
 
     fn with_media(mut self, failed: &[Mode]) -> Self {
+        self.store = Arc::default(); // the first one lives on, and keeps its record
         let mut setup = setup(
             conversation(),
             &self.model,

@@ -140,7 +140,7 @@ impl World {
     }
 
     async fn told(&self, call: CallId, reward: f64) -> Result<(), OutcomeError> {
-        self.ask(CallOutcome { call, reward, note: "booked".to_owned() }).await
+        self.ask(CallOutcome { call, reward }).await
     }
 }
 

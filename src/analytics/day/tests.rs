@@ -275,7 +275,7 @@ fn naive(events: &[&UsageEvent]) -> Naive {
         tool_calls: count(EventKind::ToolCall),
         microusd: good.iter().map(|event| cost(event)).sum(),
         unpriced: events.len() - good.len() + good.iter().filter(|event| event.cost_opt.is_none()).count(),
-        unheard: good.iter().map(|event| cost(event).min(event.unheard.into())).sum(),
+        unheard: good.iter().map(|event| i64::from(event.unheard)).sum(),
     }
 }
 

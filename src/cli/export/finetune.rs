@@ -73,6 +73,7 @@ mod tests {
             failed: vec![],
             cost_usd: Usd::default(),
             unpriced: 0,
+            carrier_usd: Usd::default(),
             outcome: Some(1.0),
         };
         Conversation { call, turns: turns.iter().map(turn).collect() }

@@ -35,6 +35,8 @@ async fn a_dashboard_of_nothing_has_the_launch_plans_fields() {
     let slip = (422, "`last` must be a day such as 2026-11-20".to_owned());
     assert_eq!(refusal(&format!("{DASHBOARD}?last=yesterday")).await, slip);
     assert_eq!(refusal(&format!("{DASHBOARD}?days=7")).await.0, 422);
+    assert_eq!(refusal(&format!("{DASHBOARD}?last=-009999-01-05")).await.0, 422);
+    assert_eq!(refusal(&format!("{REVENUE}?first=2026-11-30&last=2026-11-01")).await.0, 422);
 }
 
 #[actix_rt::test]
@@ -92,6 +94,9 @@ async fn what_is_no_revenue_is_refused_as_a_whole() {
         (r#"{"date": "2026-11-31", "amount": 1}"#, 422),
         (r#"{"date": "2026-11-20", "amount": 1, "currency": "EUR"}"#, 422),
         (r#"{"amount": 1}"#, 422),
+        (r#"{"date": "1999-12-31", "amount": 1}"#, 422),
+        (r#"{"date": "-009999-01-01", "amount": 1}"#, 422),
+        (r#"{"date": "2026-11-20", "amount": 1, "note": "\u0000"}"#, 422),
         (r#"{"entries": []}"#, 422),
         (r#"{"entries": [{"date": "2026-11-20", "amount": 1}, {"date": "2026-11-20", "amount": -1}]}"#, 422),
         (r#"{"entries": 5}"#, 422),

@@ -134,7 +134,7 @@ async fn one_call_is_told_with_its_turns_and_its_cost() {
         "started_at": second(120).to_string(), "ended_at": second(150).to_string(),
         "state": "ended", "end_reason": "caller_hung_up",
         "routed": "realtime", "rule": null, "mode": "cascade", "failed": [],
-        "cost_usd": 0.002_468, "unpriced": 0, "outcome": null,
+        "cost_usd": 0.002_468, "unpriced": 0, "carrier_usd": 0.0, "outcome": null,
         "turns": [
             {"who": "agent", "text": "Good evening, night desk.", "heard_text": "Good evening, night desk.",
              "began_ms": 0, "audio_ms": 2_000, "heard_ms": null, "complete": true},
