@@ -71,8 +71,9 @@ use crate::spool::SpoolError;
 use crate::store::{Store, StoreError};
 use crate::tickets::Tickets;
 
-/// Live calls get so long to end politely when the process is told to stop.
-const DRAIN_MAX: Duration = Duration::from_secs(27);
+/// Live calls get so long to end politely when the process is told to stop. With what follows, 2 s of questions, 5 s of
+/// answers and memories and 5 s of the database, it is 30 s.
+const DRAIN_MAX: Duration = Duration::from_secs(18);
 
 /// When a stream ends the carrier asks at once what is next; it is still answered for so long after the last call.
 const RESUME_WAIT: Duration = Duration::from_secs(2);
@@ -239,10 +240,13 @@ impl App {
         if had_calls {
             tokio::time::sleep(RESUME_WAIT).await;
         }
-        self.server.stop(true).await;
-        if let Some(remembering) = self.remembering_opt {
-            remembering.close().await;
-        }
+        let remembering_opt = self.remembering_opt;
+        let remembered = async {
+            if let Some(remembering) = remembering_opt {
+                remembering.close().await;
+            }
+        };
+        futures_util::future::join(self.server.stop(true), remembered).await;
         self.logbook.close().await;
         if let Err(error) = self.store.settle().await {
             tracing::warn!(%error, "the next start reads the database's log");

@@ -68,6 +68,8 @@ pub enum NotErased {
     /// What is said in it would be written behind the erasure.
     #[error("call {0} of this user is live, or was lost a short while ago: end it, or wait until it is over")]
     Live(CallId),
+    #[error("the wish cannot be kept, since the spool takes nothing more: ask again when its alarm is over")]
+    Unkept,
 }
 
 /// Why, in words.

@@ -79,8 +79,14 @@ async fn erase(
         // Whoever wants to be forgotten need not come again when the database is back.
         Err(error) => tracing::warn!(%user, %error, "user is erased unseen"),
     }
-    let live = |error: NotErased| Problem::new(StatusCode::CONFLICT, error.to_string());
-    let done = eraser.erase(user, what, admin.who).await.map_err(live)?;
+    let refused = |error: NotErased| {
+        let status = match error {
+            NotErased::Live(_) => StatusCode::CONFLICT,
+            NotErased::Unkept => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Problem::new(status, error.to_string())
+    };
+    let done = eraser.erase(user, what, admin.who).await.map_err(refused)?;
     tracing::info!(%user, ?what, ?done, "user is to be forgotten");
     Ok(match done {
         Erased::Done => HttpResponse::NoContent().finish(),

@@ -190,10 +190,10 @@ impl Journal {
         let id = self.ids.event_id();
         let receipt = self.receipts.ask(id);
         let entry = Entry::Forget(ForgetEntry { id, at: self.clock.now(), user, what, who });
-        match serde_json::to_vec(&entry) {
-            // When it is written, what stood before it goes with the file.
-            Ok(written) => self.spool.append_apart(written),
-            Err(error) => tracing::error!(%error, "what happened cannot be written down"),
+        let Ok(written) = serde_json::to_vec(&entry) else { return Err(NotErased::Unkept) };
+        // When it is written, what stood before it goes with the file.
+        if !self.spool.append_apart(written) {
+            return Err(NotErased::Unkept);
         }
         if *self.standing.borrow() == Standing::Cut {
             return Ok(Erased::Pending);

@@ -158,11 +158,12 @@ impl Shared {
         self.offer(Queued { payload: record, apart: false });
     }
 
-    fn offer(&self, record: Queued) {
-        if let Err(refusal) = self.queue.offer(record) {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-            self.alarm.raise(&self.dir, refusal.to_string());
-        }
+    /// Tells whether it was taken.
+    fn offer(&self, record: Queued) -> bool {
+        let Err(refusal) = self.queue.offer(record) else { return true };
+        self.lost.fetch_add(1, Ordering::Relaxed);
+        self.alarm.raise(&self.dir, refusal.to_string());
+        false
     }
 
     fn state(&self) -> SpoolState {
@@ -211,8 +212,9 @@ impl Spool {
     }
 
     /// The same for a record with which a segment begins: when it is acknowledged, no file holds any that came before.
-    pub fn append_apart(&self, record: impl Into<Bytes>) {
-        self.handle.shared.offer(Queued { payload: record.into(), apart: true });
+    /// Tells whether it was taken.
+    pub fn append_apart(&self, record: impl Into<Bytes>) -> bool {
+        self.handle.shared.offer(Queued { payload: record.into(), apart: true })
     }
 
     pub fn state(&self) -> SpoolState {
