@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use tandem_actors::call::CallReport;
 use tandem_actors::call::decide::EndReason;
 use tandem_actors::mode::Mode;
-use tandem_actors::ports::{CallId, ChatModel, ChatPiece, ChatRequest, ModelError, ModelId};
+use tandem_actors::ports::{CallId, ChatModel, ChatPiece, ChatRequest, ChatStop, ModelError, ModelId};
 use tandem_actors::usage::{Amount, Item, Recording, Used, Work};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -85,6 +85,10 @@ enum Unmade {
     Model(#[from] ModelError),
     #[error("model did not answer within {0:?}")]
     Late(Duration),
+    #[error("model's answer was cut: {0:?}")]
+    Cut(ChatStop),
+    #[error("model's answer is empty")]
+    Empty,
 }
 
 impl Remembering {
@@ -261,8 +265,12 @@ impl Desk {
         if let Some(amount) = amount_opt {
             self.record(job, model.model(), amount);
         }
-        match asked.unwrap_or(Err(Unmade::Late(self.model_max))) {
-            Ok(text) => Some(memory::made_by_model(&text, self.scribe.characters_max)),
+        let made = asked.unwrap_or(Err(Unmade::Late(self.model_max))).and_then(|text| {
+            let made_opt = memory::made_by_model(&text, self.scribe.characters_max);
+            if made_opt.as_ref().is_some_and(String::is_empty) { Err(Unmade::Empty) } else { Ok(made_opt) }
+        });
+        match made {
+            Ok(made_opt) => Some(made_opt),
             Err(error) => {
                 let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
                 tracing::warn!(call_id = %job.call, %error, failures, "no model remembers the call: it is extracted");
@@ -297,9 +305,13 @@ async fn answer(
     while let Some(piece) = pieces.next().await {
         match piece {
             Ok(ChatPiece::Text(more)) => text.push_str(&more),
-            Ok(ChatPiece::Done { usage, .. }) => {
+            Ok(ChatPiece::Done { stop, usage }) => {
                 *amount_opt = Some(usage.map_or(Amount::Untold, |usage| Amount::Tokens(usage.into())));
-                return Ok(text);
+                return match stop {
+                    ChatStop::Complete => Ok(text),
+                    // Half a memory would take the place of a whole one.
+                    ChatStop::Length | ChatStop::Filtered => Err(Unmade::Cut(stop)),
+                };
             }
             Err(error) => {
                 if is_refusal(&error) {

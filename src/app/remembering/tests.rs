@@ -219,13 +219,20 @@ async fn a_model_that_fails_or_is_late_is_paid_for_what_is_known_and_the_caller_
     let refused = vec![Err(ModelError::Unauthorized(401))];
     let broken = vec![Ok(ChatPiece::Text("Is".to_owned())), Err(ModelError::Broken("reset".to_owned()))];
     let cut_off = vec![Ok(ChatPiece::Text("Is".to_owned()))];
-    let untold = vec![Ok(ChatPiece::Done { stop: ChatStop::Complete, usage: None })];
+    let ends = |stop| [Ok(ChatPiece::Text("Is".to_owned())), Ok(ChatPiece::Done { stop, usage: None })];
+    let empty = vec![Ok(ChatPiece::Done { stop: ChatStop::Complete, usage: None })];
+    let unseen = vec![Ok(ChatPiece::Text("\u{200b}".to_owned())), empty[0].clone()];
+    let nothing = vec![Ok(ChatPiece::Text("NOTHING".to_owned())), empty[0].clone()];
     for (answers, costs, failures) in [
         (Some(refused), vec![], 1),
         (Some(broken), vec![None], 1),
         (Some(cut_off), vec![None], 1),
         (None, vec![None], 1), // it never answers
-        (Some(untold), vec![None], 0),
+        (Some(ends(ChatStop::Length).into()), vec![None], 1),
+        (Some(ends(ChatStop::Filtered).into()), vec![None], 1),
+        (Some(empty), vec![None], 1),
+        (Some(unseen), vec![None], 1),
+        (Some(nothing), vec![None], 0),
     ] {
         let house = House::open(answers).await;
         let desk = house.desk(true);
@@ -233,7 +240,7 @@ async fn a_model_that_fails_or_is_late_is_paid_for_what_is_known_and_the_caller_
         assert_eq!(desk.failures.load(Ordering::Relaxed), failures);
         let (memories, used) = house.end().await;
         let expected = if failures == 1 { &[("I am Ann Bell.", 1)][..] } else { &[] };
-        assert_eq!(texts(&memories), expected, "an answer without a word is no failure");
+        assert_eq!(texts(&memories), expected, "that there is nothing to note is no failure");
         assert_eq!(used.iter().map(|event| event.cost_usd).collect::<Vec<_>>(), costs);
     }
 }
