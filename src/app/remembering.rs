@@ -41,7 +41,7 @@ const READ_MAX: Duration = Duration::from_secs(2);
 const AWAY: Duration = Duration::from_secs(5);
 
 /// A memory stands in the tables long before, if they are to be had.
-const WRITTEN_WITHIN: Duration = Duration::from_secs(60);
+const WRITTEN_WITHIN: Duration = Duration::from_mins(1);
 
 /// For a model's answer: 300 tokens take a few seconds; some models think before.
 const MODEL_MAX: Duration = Duration::from_secs(20);
