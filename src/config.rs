@@ -140,6 +140,11 @@ pub struct Retention {
     /// What they used, and what it cost.
     #[config(validate((1..=36_500).contains(usage_days), "must be 1 to 36500"))]
     pub usage_days: Option<u32>,
+
+    /// What agents remember of callers, since the last call that it is made of. Whoever has neither calls nor memories any
+    /// more goes as well.
+    #[config(validate((1..=36_500).contains(memories_days), "must be 1 to 36500"))]
+    pub memories_days: Option<u32>,
 }
 
 /// What the dashboard counts by.

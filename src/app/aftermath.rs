@@ -28,7 +28,9 @@ impl Aftermath {
     /// Tells the router and the journal how every call fared, has its caller remembered, and passes its report on.
     pub(super) async fn follow(mut self, mut ended: mpsc::UnboundedReceiver<Arc<CallReport>>) {
         while let Some(report) = ended.recv().await {
-            self.briefings.over(report.id);
+            if !report.end.goes_on() {
+                self.briefings.over(report.id);
+            }
             if let Some(facts) = facts::facts(&report, &self.agent) {
                 self.journal.ended(&facts, !report.end.goes_on());
                 self.router.do_send(CallFinished(facts)); // one per call

@@ -58,11 +58,11 @@ pub(super) struct Briefed<'a> {
     pub(super) mode: Mode,
 }
 
-/// Agents of calls that are told something of their own, so that a call which goes on is told the same.
+/// Agents of calls, so that a call which goes on is told the same and nobody is looked up again.
 #[derive(Default)]
 struct Given {
     agents: HashMap<CallId, Arc<Agent>>,
-    /// Oldest first. It also names calls that are over.
+    /// Oldest first.
     order: VecDeque<CallId>,
 }
 
@@ -97,6 +97,15 @@ impl Briefings {
             return Arc::clone(agent);
         }
         let known = self.look_up(&briefed).await;
+        let agent = self.make(&briefed, &known);
+        self.give(briefed.call, &agent);
+        agent
+    }
+
+    fn make(&self, briefed: &Briefed<'_>, known: &Acquaintance) -> Arc<Agent> {
+        if self.template.is_plain() {
+            return Arc::clone(&self.agent);
+        }
         let memory = known.memory_opt.as_ref().map_or("", |memory| &memory.text);
         let particulars = Particulars {
             agent_name: &self.agent.name,
@@ -106,16 +115,9 @@ impl Briefings {
             call_id: &briefed.call.to_string(),
             mode: briefed.mode.name(),
         };
-        if self.template.is_plain() {
-            return Arc::clone(&self.agent);
-        }
         match self.template.fill(&particulars) {
             Ok(instructions) if instructions == self.agent.instructions => Arc::clone(&self.agent),
-            Ok(instructions) => {
-                let agent = Arc::new(Agent { instructions, ..Agent::clone(&self.agent) });
-                self.give(briefed.call, &agent);
-                agent
-            }
+            Ok(instructions) => Arc::new(Agent { instructions, ..Agent::clone(&self.agent) }),
             Err(error) => {
                 tracing::error!(call_id = %briefed.call, %error, "agent.instructions cannot be filled: as a stranger's");
                 Arc::clone(&self.agent)
@@ -123,9 +125,12 @@ impl Briefings {
         }
     }
 
-    /// The call is over, here at least: whoever goes on with it after all looks the caller up again.
+    /// The call is over: whoever goes on with it after all looks the caller up again.
     pub(super) fn over(&self, call: CallId) {
-        self.given().agents.remove(&call);
+        let Given { agents, order } = &mut *self.given();
+        if agents.remove(&call).is_some() {
+            order.retain(|given| *given != call); // of two for each seat
+        }
     }
 
     /// Call-backs are told in the log; where neither they nor memories are wanted, nothing is looked up.
@@ -161,8 +166,9 @@ impl Briefings {
 
     fn give(&self, call: CallId, agent: &Arc<Agent>) {
         let mut given = self.given();
-        given.agents.insert(call, Arc::clone(agent));
-        given.order.push_back(call);
+        if given.agents.insert(call, Arc::clone(agent)).is_none() {
+            given.order.push_back(call);
+        }
         while given.order.len() > self.given_max
             && let Some(oldest) = given.order.pop_front()
         {

@@ -37,6 +37,7 @@ pub(super) fn retention(config: &Retention) -> Vec<(Aging, SignedDuration)> {
         (Aging::Turns, config.turns_days),
         (Aging::Calls, config.calls_days),
         (Aging::Usage, config.usage_days),
+        (Aging::Memories, config.memories_days),
     ];
     aging.into_iter().filter_map(|(what, days_opt)| Some((what, days(days_opt?)))).collect()
 }
@@ -66,9 +67,15 @@ mod tests {
 
     #[test]
     fn only_what_has_an_age_is_deleted() {
-        let config =
-            Retention { calls_days: None, turns_days: Some(30), events_days: Some(1), usage_days: None };
+        let config = Retention {
+            calls_days: None,
+            turns_days: Some(30),
+            events_days: Some(1),
+            usage_days: None,
+            memories_days: Some(2),
+        };
         let hours = SignedDuration::from_hours;
-        assert_eq!(retention(&config), [(Aging::Events, hours(24)), (Aging::Turns, hours(720))]);
+        let expected = [(Aging::Events, hours(24)), (Aging::Turns, hours(720)), (Aging::Memories, hours(48))];
+        assert_eq!(retention(&config), expected);
     }
 }

@@ -27,6 +27,7 @@ mod running;
 mod writer;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -78,6 +79,8 @@ pub(crate) struct Journal {
     identity: Identity,
     keeps_numbers: bool,
     call_max: Duration,
+    /// Times that somebody was to be forgotten.
+    erasures: AtomicU64,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
 }
@@ -113,6 +116,7 @@ impl Journal {
             identity: setup.identity,
             keeps_numbers: setup.keeps_numbers,
             call_max: setup.call_max,
+            erasures: AtomicU64::new(0),
             clock: setup.clock,
             ids: setup.ids,
         }
@@ -161,6 +165,11 @@ impl Journal {
         self.write_down(&Entry::Memory(Box::new(memory)));
     }
 
+    /// How often somebody was to be forgotten here. Who knows something by heart looks it up again when this has changed.
+    pub(crate) fn erasures(&self) -> u64 {
+        self.erasures.load(Ordering::Relaxed)
+    }
+
     /// A call of his that is not over: here, or, as far as the tables know, elsewhere. What they call live for longer than
     /// a call can be was lost with its node.
     async fn going_on(&self, user: Uuid) -> Option<CallId> {
@@ -187,6 +196,7 @@ impl Journal {
             }
             self.recent.forget(user);
         }
+        self.erasures.fetch_add(1, Ordering::Relaxed);
         let id = self.ids.event_id();
         let receipt = self.receipts.ask(id);
         let entry = Entry::Forget(ForgetEntry { id, at: self.clock.now(), user, what, who });

@@ -2,6 +2,8 @@
 //!
 //! Pure. It refuses to understand: a sentence that asks nothing and is not too short counts as a statement.
 
+use std::collections::HashMap;
+
 use tandem_actors::ledger::Speaker;
 
 use super::Line;
@@ -13,13 +15,14 @@ const WORDS_MIN: usize = 3;
 /// The earlier memory with what the caller stated in this call behind it, each sentence a line and none twice. What is
 /// too much goes from the front.
 pub(crate) fn extract(before: &str, heard: &[Line], characters_max: usize) -> String {
-    let mut lines: Vec<&str> = before.lines().collect();
     let said = heard.iter().filter(|line| line.who == Speaker::Caller);
-    for sentence in said.flat_map(|line| sentences(&line.text)).filter(|sentence| states_something(sentence))
-    {
-        lines.retain(|line| !same(line, sentence)); // it is news again
-        lines.push(sentence);
-    }
+    let stated = said.flat_map(|line| sentences(&line.text)).filter(|sentence| states_something(sentence));
+    let stated: Vec<(String, &str)> = stated.map(|sentence| (bare(sentence), sentence)).collect();
+    // What is said again is news again: it stands where it was said last.
+    let last: HashMap<&str, usize> = stated.iter().enumerate().map(|(at, (bare, _))| (&**bare, at)).collect();
+    let known = before.lines().filter(|line| !last.contains_key(&*bare(line)));
+    let news = stated.iter().enumerate().filter(|(at, (bare, _))| last[&**bare] == *at);
+    let lines: Vec<&str> = known.chain(news.map(|(_, (_, sentence))| *sentence)).collect();
     bounded(&lines.join("\n"), characters_max)
 }
 
@@ -40,9 +43,9 @@ fn states_something(sentence: &str) -> bool {
     !sentence.ends_with(['?', '\u{ff1f}']) && sentence.split_whitespace().count() >= WORDS_MIN
 }
 
-fn same(one: &str, other: &str) -> bool {
-    let bare = |text: &str| text.trim_end_matches(['.', '!']).to_lowercase();
-    bare(one) == bare(other)
+/// What two ways of saying the same have in common.
+fn bare(text: &str) -> String {
+    text.trim_end_matches(['.', '!']).to_lowercase()
 }
 
 #[cfg(test)]
@@ -71,6 +74,12 @@ mod tests {
         let heard = [caller("lives in old rome! I have a dog.")];
         assert_eq!(extract(known, &heard, 1_000), "Likes green tea.\nlives in old rome!\nI have a dog.");
         assert_eq!(extract(known, &heard, 20), "I have a dog.");
+        let heard = [caller("I have a dog. I like red wine. I HAVE A DOG!")];
+        assert_eq!(
+            extract("", &heard, 1_000),
+            "I like red wine.\nI HAVE A DOG!",
+            "it stands where it was said last"
+        );
         assert_eq!(extract(known, &[caller("Yes?")], 1_000), known);
         assert_eq!(extract("", &[], 1_000), "");
     }

@@ -49,13 +49,13 @@ pub(crate) fn request(before: &str, heard: &[Line], characters_max: usize) -> Ch
     }
 }
 
-/// The memory in a model's answer; nothing when it found nothing worth keeping.
+/// The memory in a model's answer, empty when there is none in it; `None` when the model found nothing worth keeping.
 pub(crate) fn made_by_model(answer: &str, characters_max: usize) -> Option<String> {
     let said = answer.trim().trim_end_matches('.');
     // Of an answer that is too long the beginning counts: a model begins with what matters.
     let beginning: String = answer.chars().take(characters_max).collect();
     let text = bounded(&beginning, characters_max);
-    (!text.is_empty() && !said.eq_ignore_ascii_case(NOTHING)).then_some(text)
+    (!said.eq_ignore_ascii_case(NOTHING)).then_some(text)
 }
 
 #[cfg(test)]
@@ -95,8 +95,11 @@ mod tests {
             Some("Is Ann.\nLikes tea.")
         );
         assert_eq!(made_by_model("Is Ann. Likes tea.", 12).as_deref(), Some("Is Ann. Like"));
-        for nothing in ["", " \n", "NOTHING", "Nothing."] {
+        for nothing in ["NOTHING", "Nothing.", " NOTHING\n"] {
             assert_eq!(made_by_model(nothing, 100), None, "{nothing:?}");
+        }
+        for empty in ["", " \n", "\u{200b}"] {
+            assert_eq!(made_by_model(empty, 100).as_deref(), Some(""), "{empty:?}");
         }
     }
 }

@@ -36,7 +36,11 @@ pub(super) async fn remember(connection: &mut Connection<'_>, memory: MemoryEntr
     let MemoryEntry { user, agent, call, at, text, before_opt } = memory;
     let text = text.replace('\0', "\u{fffd}"); // PostgreSQL has no text with it
     let before = before_opt.map(Stamp);
-    execute!(connection, upsert, Id(user), agent, text, Stamp(at), Id(call.0), before).map(drop)
+    let written = execute!(connection, upsert, Id(user), agent, text, Stamp(at), Id(call.0), before)?;
+    if written == 0 {
+        tracing::info!(call_id = %call, %user, "call is not remembered: what it was to be added to has gone or is newer");
+    }
+    Ok(())
 }
 
 impl Store {

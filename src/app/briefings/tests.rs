@@ -136,6 +136,8 @@ async fn calls_that_are_told_what_strangers_are_share_one_agent() {
         let agents = [house.brief(1, from_opt).await, house.brief(2, from_opt).await];
         assert!(agents.iter().all(|agent| Arc::ptr_eq(agent, house.briefings.agent())), "{template}");
         assert_eq!((agents[0].instructions.trim_end(), house.asked()), ("Be brief.", 2 * asked));
+        house.brief(1, from_opt).await;
+        assert_eq!(house.asked(), 2 * asked, "a call that goes on is looked up no second time: {template}");
     }
 }
 
@@ -167,4 +169,9 @@ async fn agents_of_calls_that_nobody_ends_are_let_go_of() {
     house.brief(99, Some(ANN)).await;
     assert!(first.upgrade().is_none());
     assert_eq!(house.briefings.given().agents.len(), house.briefings.given_max);
+    for call in 1..=99 {
+        house.briefings.over(CallId(Uuid::from_u128(call)));
+    }
+    let given = house.briefings.given();
+    assert_eq!((given.agents.len(), given.order.len()), (0, 0), "nor do those that are over take room");
 }

@@ -189,6 +189,32 @@ on_both! {
         assert_eq!((bobs.phone.as_deref(), bobs.first_seen, bobs.calls), (Some("+12065550199"), time(5), 1));
     }
 
+    async fn memories_that_are_old_go_and_with_them_who_has_no_call_either(ground) {
+        let store = ground.open().await;
+        let (alice, bob) = (call_of(ALICE, "+12065550188", 0), call_of(BOB, "+12065550199", 50));
+        let entries = vec![
+            alice.1,
+            memory(ALICE, alice.0.id, 10, "Likes tea.", None),
+            bob.1,
+            memory(BOB, bob.0.id, 60, "Has a dog.", None),
+        ];
+        write(&store, 1, entries).await;
+        let rows = async || [count(&store, "users").await, count(&store, "calls").await, count(&store, "memories").await];
+        let delete = async |what, than| store.delete_older(what, time(than)).await.unwrap();
+        assert_eq!((delete(Aging::Memories, 10).await, rows().await), (0, [2, 2, 2]));
+        assert_eq!((delete(Aging::Memories, 11).await, rows().await), (1, [2, 2, 1]), "she has a call");
+        assert_eq!(store.memories(ALICE).await, Ok(vec![]));
+        assert_eq!((delete(Aging::Calls, 55).await, rows().await), (2, [1, 0, 1]), "he is remembered");
+        assert_eq!(store.user(ALICE).await, Ok(None));
+        say(&store, "INSERT INTO memories SELECT user_id, 'other', text, since, updated_at, call_id, calls FROM memories")
+            .await
+            .unwrap();
+        let later = if ground.postgres_opt.is_some() { "updated_at + interval '1 day'" } else { "updated_at + 86400000000" };
+        say(&store, &format!("UPDATE memories SET updated_at = {later} WHERE agent = 'other'")).await.unwrap();
+        assert_eq!((delete(Aging::Memories, 61).await, rows().await), (1, [1, 0, 1]), "another agent remembers him");
+        assert_eq!((delete(Aging::Memories, 86_461).await, rows().await), (1, [0, 0, 0]));
+    }
+
     async fn a_call_that_is_not_over_is_known_to_go_on_for_as_long_as_calls_can(ground) {
         let store = ground.open().await;
         let calls: Vec<_> = (0..3).map(|n| call_of(ALICE, "+12065550188", 100 * n)).collect();
