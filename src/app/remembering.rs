@@ -256,6 +256,7 @@ impl Desk {
         }
         seats.retain(|_, seat| Arc::strong_count(&seat.last) > 1 || now - seat.since < WRITTEN_WITHIN);
     }
+
     /// What the model makes of it, which may be nothing; `None` when it is to be made without a model.
     async fn ask_model(&self, job: &Job, before: &str) -> Option<Option<String>> {
         let model = self.scribe.model_opt.as_ref().filter(|_| !*self.closing.borrow())?;
