@@ -31,8 +31,8 @@ const CALLS: usize = 200;
 /// What DESIGN section 9 allows to be lost.
 const LOST_MAX: Duration = Duration::from_millis(200);
 
-/// Running time is told in events every ten seconds: the kill comes before, at and after that.
-const KILLED_MS: (u64, u64) = (6_000, 16_000);
+/// Running time is told in events every thirty seconds: the kill comes before, at and after that.
+const KILLED_MS: (u64, u64) = (24_000, 36_000);
 
 /// What the two sides call the same moment is not quite the same: a frame is on its way, a thread is busy with others.
 const APART_MAX: Duration = Duration::from_millis(100);

@@ -141,7 +141,7 @@ async fn a_realtime_call_accounts_for_its_tokens_its_ears_its_time_and_its_line(
     assert_eq!(told(EventKind::Tokens), [(300, Some(300)), (40, Some(40))]);
     assert_eq!(told(EventKind::Stt), [(2_500, None), (1_000, None)], "the model that listens has no price");
     assert_eq!(told(EventKind::CarrierMinute), [(1, Some(12)), (1, Some(12))]);
-    assert_eq!(told(EventKind::VoiceMinute).len(), 7, "every ten seconds, and the rest");
+    assert_eq!(told(EventKind::VoiceMinute).len(), 3, "every thirty seconds, and the rest");
     let served = universe.spool.quantity(EventKind::VoiceMinute);
     assert!((65_000..66_000).contains(&served), "{served} ms");
     assert_eq!(universe.spool.quantity(EventKind::AudioInput), heard_ms);

@@ -129,7 +129,7 @@ fn keep_saying(mut word: LastWord, journal: &Journal, clock: &dyn Clock, stopped
     let mut say = |calls: &[RunningCall]| match word.say(clock.now(), calls) {
         Ok(()) => fails = false,
         Err(error) if !std::mem::replace(&mut fails, true) => {
-            tracing::error!(%error, "what runs cannot be written down: a kill would take 10 s of each call along");
+            tracing::error!(%error, "what runs cannot be written down: a kill would take 30 s of each call along");
         }
         Err(_) => {}
     };

@@ -17,8 +17,8 @@ use crate::store::{Calendar, Store};
 /// Days are summed up again as soon as something was written of them, and then rest for so long,
 const SUMS_REST: Duration = Duration::from_secs(1);
 
-/// or for so many times what it took, so that it takes half a percent of a connection's time,
-const SUMS_REST_TIMES: u32 = 200;
+/// or for so many times what it took, so that it takes a thousandth of a connection's time,
+const SUMS_REST_TIMES: u32 = 1_000;
 
 /// but no longer than this, nor after a failure.
 const SUMS_REST_MAX: Duration = Duration::from_mins(1);

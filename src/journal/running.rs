@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::entry::RunningCall;
 
-/// Calls say once a second what runs, those that go turn by turn every five; running time is told in events every ten.
+/// Calls say once a second what runs, those that go turn by turn every five; running time is told in events every thirty.
 /// Who has said nothing for so long is no more, however he went.
 const SILENT_MAX: Duration = Duration::from_secs(30);
 

@@ -70,6 +70,7 @@ pub(super) async fn play(seconds: u64, cores: &Cores, progress: &mut dyn FnMut(&
     progress("starting");
     let provider = provider_on_a_thread_of_its_own()?;
     let address = free_address()?;
+    let home = tempfile::tempdir()?; // a file, as in earnest: in memory, readers wait for writers
     let environment = [
         ("TANDEM__SERVER__LISTEN", address.to_string()),
         ("TANDEM__SERVER__PUBLIC_URL", format!("http://{address}")),
@@ -80,7 +81,7 @@ pub(super) async fn play(seconds: u64, cores: &Cores, progress: &mut dyn FnMut(&
         ("REALTIME_API_PROBABILITY", "0.5".to_owned()),
         ("TWILIO_AUTH_TOKEN", TOKEN.to_owned()),
         ("OPENAI_API_KEY", "storm".to_owned()),
-        ("DATABASE_URL", "sqlite::memory:".to_owned()),
+        ("DATABASE_URL", format!("sqlite://{}", home.path().join("storm.db").display())),
         ("RUST_LOG", "error".to_owned()),
     ];
     let mut switch = Measured::start(cores, &["serve"], &environment)?;
