@@ -176,7 +176,7 @@ async fn a_recorder_that_dies_too_often_raises_an_alarm_and_the_call_goes_on_to_
             talk.universe.advance(ms(100)).await;
         }
         talk.answer(20);
-        talk.pass(15).await;
+        talk.pass(35).await;
         let report = talk.hung_up().await;
         assert_eq!(
             (replacements(&report), report.discrepancies.as_slice()),
@@ -188,7 +188,7 @@ async fn a_recorder_that_dies_too_often_raises_an_alarm_and_the_call_goes_on_to_
             "what it costs since is unknown"
         );
         assert_eq!(talk.tokens_told(), 100);
-        // The answer, ten seconds of time and of audio, the same of the rest, and the end.
+        // The answer, thirty seconds of time and of audio, the same of the rest, and the end.
         assert_eq!(report.sheet.usage_lost, 6, "{how:?}");
     }
 }
